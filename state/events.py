@@ -1,0 +1,67 @@
+"""What can be written into the journal: the types, and who may write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+BLOB = "blob:"
+"""A body's text that begins so names a blob by its hex SHA-256; `verify` follows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """An event about to be written."""
+
+    type: str
+    body: dict[str, Any] = field(default_factory=dict)
+    ticket: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it stands in the journal. `at` is milliseconds of wall clock, for show only."""
+
+    seq: int
+    at: int
+    ticket: str
+    attempt: int
+    type: str
+    body: dict[str, Any]
+
+
+TYPES: dict[str, str] = {
+    "engine.started": "the engine took the lock: pid, version",
+    "engine.stopped": "the engine gave the lock back",
+    "engine.paused": "nothing new is dispatched: why",
+    "engine.resumed": "dispatching again",
+    "ticket.admitted": "a ticket file loads: path, spec, revision, needs",
+    "ticket.broken": "a ticket file does not load: path, problems",
+    "ticket.removed": "a ticket file is gone",
+    "ticket.ready": "all it needs has landed",
+    "ticket.blocked": "something it needs has not landed: needs",
+    "ticket.note": "one line for the board: note",
+    "attempt.started": "revision, spec, base_ref, base, branch, checks, comment",
+    "attempt.waiting": "why",
+    "attempt.resumed": "what it waited for is there",
+    "attempt.landed": "commit, artifact",
+    "attempt.failed": "why",
+    "attempt.cancelled": "why",
+    "ticket.rolled-back": "commit: the undo that landed",
+    "ticket.restored": "branch: what the trash gave back",
+    "action.intent": "key, task, title, and what the action needs to be repeated or examined",
+    "action.progress": "key, fraction, eta, text",
+    "action.outcome": "key, status (done, failed, interrupted), exit, seconds, output, result",
+    "proposal.opened": "id, kind, digest, subject, summary",
+    "merge.proposed": "id, kind, digest, subject, summary, diff",
+    "proposal.stale": "id, why",
+    "proposal.used": "id: the approval has been acted on, it serves no second time",
+    "proposal.approved": "a person's word: id, digest, by, nonce",
+    "proposal.denied": "a person's word: id, digest, by, reason",
+    "asked.cancel": "a person's word: by",
+    "asked.retry": "a person's word: by, comment",
+    "asked.rollback": "a person's word: by",
+    "asked.restore": "a person's word: by, attempt",
+}
+"""Every event type and what its body holds. An event of another type is refused on writing."""
