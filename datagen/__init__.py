@@ -1,0 +1,1 @@
+"""The data wing: synthetic data by seed. It imports no other room and runs in a child process."""

@@ -1,0 +1,1 @@
+"""The built-in recipes; each is an entry of the group `jetbox.recipes`."""
