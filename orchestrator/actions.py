@@ -1,0 +1,244 @@
+"""What an attempt can do next. Plain values: a journal row holds one, any driver can perform it.
+
+An action's `key` names the effect, not the try: after a crash the same key is decided again, and the
+driver makes repeating it end in the same state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from orchestrator.checks import Check
+
+
+@dataclass(frozen=True)
+class Action:
+    """An effect with an intent before it and an outcome after it."""
+
+    task: ClassVar[str] = "Work"  # the branch of the tree it is shown under
+
+    @property
+    def key(self) -> str:
+        """The name of the effect within its attempt."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """One line for the tree."""
+        raise NotImplementedError
+
+    def args(self) -> dict[str, Any]:
+        """What the journal keeps of it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prepare(Action):
+    """Make the worktree on the ticket's branch."""
+
+    task: ClassVar[str] = "Prepare"
+    commit: str
+
+    key = "prepare"
+    title = "worktree"
+
+
+@dataclass(frozen=True)
+class Restore(Action):
+    """Put the worktree back to a checkpoint after an action was cut off."""
+
+    commit: str
+    after: int  # seq of the outcome that says so
+
+    @property
+    def key(self) -> str:
+        """One for each interruption."""
+        return f"restore:{self.after}"
+
+    title = "back to the last checkpoint"
+
+
+@dataclass(frozen=True)
+class Command(Action):
+    """Run one of the ticket's commands in the worktree, then make a checkpoint."""
+
+    index: int
+    total: int
+    command: str
+    ok: tuple[int, ...]
+    timeout: float | None
+
+    @property
+    def key(self) -> str:
+        """Its place in the list."""
+        return f"step:{self.index}"
+
+    @property
+    def title(self) -> str:
+        """The command itself."""
+        return self.command
+
+
+@dataclass(frozen=True)
+class Run(Action):
+    """A child process under the run protocol; it survives the engine and is taken up again."""
+
+    module: str
+    request: dict[str, Any]
+    timeout: float | None
+
+    key = "run"
+
+    @property
+    def title(self) -> str:
+        """What runs."""
+        return str(self.request.get("recipe") or self.module)
+
+
+@dataclass(frozen=True)
+class Merge(Action):
+    """Compute what landing on this base would give. Touches no checkout."""
+
+    task: ClassVar[str] = "Merge"
+    base: str
+    head: str
+
+    @property
+    def key(self) -> str:
+        """One for each pair."""
+        return f"merge:{self.base}:{self.head}"
+
+    @property
+    def title(self) -> str:
+        """Where it would land."""
+        return f"merge onto {self.base[:10]}"
+
+
+@dataclass(frozen=True)
+class Verify(Action):
+    """Take a receipt: one check on one tree, in a clean checkout of it."""
+
+    task: ClassVar[str] = "Checks"
+    check: Check
+    side: str  # base, branch, merged, artifact
+    commit: str  # '' for an artifact
+    tree: str
+    timeout: float | None
+
+    @property
+    def key(self) -> str:
+        """One for each check and tree."""
+        return f"check:{self.side}:{self.tree}:{self.check.name}"
+
+    @property
+    def title(self) -> str:
+        """Check and side."""
+        return f"{self.check.name} on the {self.side}"
+
+
+@dataclass(frozen=True)
+class Rehearse(Action):
+    """Undo the merge in a scratch place, before anyone is asked to make it."""
+
+    task: ClassVar[str] = "Merge"
+    base: str
+    head: str
+    commit: str  # what would land
+    command: str  # '' for a revert
+    timeout: float | None
+
+    @property
+    def key(self) -> str:
+        """One for each merge."""
+        return f"rehearse:{self.base}:{self.head}"
+
+    title = "rehearse the rollback"
+
+
+@dataclass(frozen=True)
+class Land(Action):
+    """Move the base ref to exactly what was approved."""
+
+    task: ClassVar[str] = "Land"
+    proposal: str
+    landing: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """One for each approval."""
+        return f"land:{self.proposal}"
+
+    @property
+    def title(self) -> str:
+        """Where it lands."""
+        return f"land on {str(self.landing['base_ref']).removeprefix('refs/heads/')}"
+
+
+@dataclass(frozen=True)
+class FollowUp(Action):
+    """Bring the checkouts of the base branch up to what landed, path by path."""
+
+    task: ClassVar[str] = "Land"
+    base_ref: str
+    old_tree: str
+    new_tree: str
+
+    key = "follow-up"
+    title = "bring your checkout up to it"
+
+
+@dataclass(frozen=True)
+class Close(Action):
+    """Put away what the attempt made: into the trash unless it landed."""
+
+    task: ClassVar[str] = "Close"
+    state: str  # landed, failed, cancelled
+    why: str
+    retry: bool = False
+    result: dict[str, Any] = field(default_factory=dict)
+
+    key = "close"
+
+    @property
+    def title(self) -> str:
+        """What is put away."""
+        return "remove the worktree" if self.state == "landed" else "put the work into the trash"
+
+
+@dataclass(frozen=True)
+class Propose:
+    """Ask a person. `subject` is all that the approval is bound to."""
+
+    kind: str
+    summary: str
+    subject: dict[str, Any]
+    diff: str = ""
+
+
+@dataclass(frozen=True)
+class Void:
+    """A proposal's content no longer holds: it is shown as stale and not acted on."""
+
+    proposal: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until the world changes. `why` is told; None is the normal waiting for a word."""
+
+    why: str | None
+
+
+@dataclass(frozen=True)
+class End:
+    """The attempt is over."""
+
+    state: str
+    why: str
+    retry: bool
+    result: dict[str, Any]
+
+
+Decision = Action | Propose | Void | Wait | End

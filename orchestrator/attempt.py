@@ -1,0 +1,156 @@
+"""One try at a ticket, folded from its events: all that `decide` looks at.
+
+The fold is pure and the only way an attempt's state comes to be, so recovery after a crash is the same
+code path as normal running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from state.events import Event
+
+
+@dataclass(frozen=True)
+class Intent:
+    """An action that was begun and has no outcome yet."""
+
+    seq: int
+    task: str
+    title: str
+    action: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an action ended: `done`, `failed` or `interrupted`."""
+
+    seq: int
+    status: str
+    result: Mapping[str, Any]
+    exit: int | None = None
+
+
+@dataclass(frozen=True)
+class Word:
+    """A proposal of this attempt and what became of it."""
+
+    id: str
+    kind: str
+    digest: str
+    subject: Mapping[str, Any]
+    state: str  # open, approved, denied, stale, used
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A ticket's attempt. `head` and `tree` are the last checkpoint, at first the base's."""
+
+    ticket: str
+    number: int
+    spec: Mapping[str, Any]
+    revision: str
+    base_ref: str
+    base: str
+    branch: str
+    comment: str
+    at: int  # ms; the date of the commits it makes, so that repeating one gives the same id
+    head: str
+    tree: str = ""
+    done: Mapping[str, Outcome] = field(default_factory=dict)
+    pending: Mapping[str, Intent] = field(default_factory=dict)
+    words: tuple[Word, ...] = ()
+    spent: float = 0.0  # seconds of work, the engine's own death not counted
+    waiting: str | None = None
+    fault: str = ""  # what the last broken action said
+    faults: int = 0  # how many broke in a row; an action that was merely cut off does not count
+    closing: Mapping[str, Any] | None = None  # how it ends, once its end has begun
+
+    def ok(self, key: str) -> Outcome | None:
+        """The outcome under this key if it succeeded."""
+        found = self.done.get(key)
+        return found if found is not None and found.status == "done" else None
+
+    def word(self, kind: str) -> Word | None:
+        """The newest proposal of a kind."""
+        return next((word for word in reversed(self.words) if word.kind == kind), None)
+
+
+def fold(events: Iterable[Event]) -> Attempt | None:
+    """The attempt that these events tell of, or None when they do not start one."""
+    attempt: Attempt | None = None
+    for event in events:
+        attempt = apply(attempt, event)
+    return attempt
+
+
+def apply(attempt: Attempt | None, event: Event) -> Attempt | None:
+    """The attempt after one more event."""
+    body = event.body
+    if event.type == "attempt.started":
+        return Attempt(
+            ticket=event.ticket,
+            number=event.attempt,
+            spec=body["spec"],
+            revision=body["revision"],
+            base_ref=body["base_ref"],
+            base=body["base"],
+            branch=body["branch"],
+            comment=body.get("comment", ""),
+            at=event.at,
+            head=body["base"],
+        )
+    if attempt is None:
+        return None
+    match event.type:
+        case "action.intent":
+            intent = Intent(event.seq, body["task"], body["title"], body["action"], body["args"])
+            closing = body["args"] if body["action"] == "Close" else attempt.closing
+            return replace(attempt, pending={**attempt.pending, body["key"]: intent}, closing=closing)
+        case "action.outcome":
+            return _outcome(attempt, event)
+        case "proposal.opened" | "merge.proposed":
+            word = Word(body["id"], body["kind"], body["digest"], body["subject"], "open")
+            return replace(attempt, words=(*attempt.words, word))
+        case "proposal.approved" | "proposal.denied" | "proposal.stale" | "proposal.used":
+            state = event.type.removeprefix("proposal.")
+            return replace(
+                attempt,
+                waiting=None,
+                words=tuple(
+                    replace(word, state=state, reason=body.get("reason", ""))
+                    if word.id == body["id"] and word.state in ("open", "approved")
+                    else word
+                    for word in attempt.words
+                ),
+            )
+        case "attempt.waiting":
+            return replace(attempt, waiting=body["why"])
+        case "attempt.resumed":
+            return replace(attempt, waiting=None)
+    return attempt
+
+
+def _outcome(attempt: Attempt, event: Event) -> Attempt:
+    body = event.body
+    outcome = Outcome(event.seq, body["status"], body.get("result") or {}, body.get("exit"))
+    moved = outcome.result.get("checkpoint")
+    broke = str(outcome.result.get("broke") or "")
+    cut = outcome.status == "interrupted"
+    faults = attempt.faults + bool(broke) if cut else 0
+    if body["key"].startswith("restore:"):  # going back to try again is no progress
+        faults = attempt.faults + bool(broke)
+    return replace(
+        attempt,
+        done={**attempt.done, body["key"]: outcome},
+        pending={key: intent for key, intent in attempt.pending.items() if key != body["key"]},
+        fault=broke or (attempt.fault if faults else ""),
+        faults=faults,
+        spent=attempt.spent + (body.get("seconds") or 0.0),
+        head=moved["commit"] if moved else attempt.head,
+        tree=moved["tree"] if moved else attempt.tree,
+    )

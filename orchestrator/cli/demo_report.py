@@ -1,0 +1,64 @@
+"""`jetbox demo --headless`: run the demo through, speak its script's words, and say how each ticket ended."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from orchestrator import demo
+from orchestrator.cli.output import Exit, line, seconds, state, table
+from orchestrator.cli.reading import reading
+from orchestrator.cli.telling import telling, told
+from orchestrator.service import serve
+from state import words
+from state.events import Event
+from state.journal import Journal
+from state.workspace import Workspace
+
+BY = "the demo's script"
+
+
+def play(root: Path) -> int:
+    """Run until nothing is left to do; DONE when every ticket ended as the script says."""
+    workspace, began = Workspace(root), time.monotonic()
+
+    def follow(event: Event) -> None:
+        if telling(event):
+            print(told(event), flush=True)
+        if event.type == "merge.proposed":
+            _answer(workspace, event)
+
+    serve(workspace, until_idle=True, follow=follow)
+    with reading(workspace) as journal:
+        results = demo.ended(journal)
+    line()
+    rows = [
+        (r.ticket, (state(r.state), r.state), "" if r.as_wanted else f"should be {r.wanted}", r.what, r.goal)
+        for r in results
+    ]
+    table(("ticket", "ended", "", "result", "goal"), rows)
+    right = all(result.as_wanted for result in results)
+    line()
+    line(
+        f"{'Every ticket ended as it should' if right else 'Not every ticket ended as it should'}, "
+        f"in {seconds(time.monotonic() - began)}. `jetbox {root}` opens the cockpit on it.",
+        "landed" if right else "failed",
+    )
+    return Exit.DONE if right else Exit.FAILED
+
+
+def _answer(workspace: Workspace, event: Event) -> None:
+    """Approve what the script foresees, by the digest of what was shown; leave anything else to a person."""
+    journal = Journal.open(workspace.journal)
+    try:
+        found = journal.views.proposal(event.body["id"])
+        if found is None or found.state != "open" or not demo.foreseen(found):
+            return
+        try:
+            words.approve(journal, found.id, event.body["digest"], by=BY)
+        except words.Stale:
+            return  # its base moved meanwhile: it will be proposed again
+        changes = ", ".join(found.subject["changed"])
+        line(f"{'':8}  {found.ticket:<14}  approves the change of {changes}: {found.digest}")
+    finally:
+        journal.close()

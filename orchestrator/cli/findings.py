@@ -1,0 +1,161 @@
+"""What the doctor looks at. Each look is short, changes nothing, and ends in one finding with its cure."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from orchestrator.cli.models import Finding
+from orchestrator.workspaces import NoWorkspace, find
+from state.errors import JournalError, JournalMissing
+from state.journal import Journal
+from state.lock import held, holder
+from state.workspace import Workspace
+
+_ROOM = 1 << 30  # bytes; a data set and a few worktrees fit
+_LITTLE = 64 << 20  # bytes; below, the engine pauses soon
+
+State = Literal["ok", "note", "problem"]
+
+
+def examine(start: Path) -> list[Finding]:
+    """Every finding, the machine's first, then the workspace's."""
+    found = [_python(), _git(), _sandbox(), _gpu(), _models()]
+    try:
+        workspace = find(start)
+    except NoWorkspace as error:
+        return [*found, _finding("workspace", "problem", error, "run it in a repository, or `jetbox demo`")]
+    looks: tuple[Callable[[Workspace], Finding], ...] = (
+        _repository, _settings, _disk, _journal, _engine, _worktrees,
+    )  # fmt: skip
+    return [*found, *(look(workspace) for look in looks)]
+
+
+def _finding(name: str, state: State, said: object, cure: str = "") -> Finding:
+    return Finding(name=name, state=state, said=str(said), cure=cure)
+
+
+def _python() -> Finding:
+    return _finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _git() -> Finding:
+    from orchestrator.gitcall import GitError, git_binary
+
+    try:
+        path = git_binary()
+    except GitError as error:
+        said, _, cure = str(error).partition(": ")
+        return _finding("git", "problem", said, cure or "install a newer one (https://git-scm.com)")
+    done = subprocess.run([path, "version"], capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    version = done.stdout.decode(errors="replace").strip().removeprefix("git version ")
+    return _finding("git", "ok", f"{version} at {path}")
+
+
+def _sandbox() -> Finding:
+    return _finding("sandbox", "note", "none in this version: commands run as you")
+
+
+def _gpu() -> Finding:
+    tool = shutil.which("nvidia-smi")
+    return (
+        _finding("gpu", "ok", f"NVIDIA's tools are here ({tool})")
+        if tool
+        else _finding("gpu", "note", "no GPU")
+    )
+
+
+def _models() -> Finding:
+    from orchestrator.kinds.code import CODE, server
+
+    if obstacle := CODE.obstacle():
+        said, _, cure = obstacle.partition(": ")
+        return _finding("models", "note", said, cure)
+    return _finding("models", "ok", "a model server answers at {}:{}".format(*server()))
+
+
+def _repository(workspace: Workspace) -> Finding:
+    from orchestrator.cli.repository import branch, changed_files
+
+    try:
+        on, changed = branch(workspace), changed_files(workspace)
+    except Exception as error:  # whatever GitPython raises, the doctor goes on
+        return _finding("repository", "problem", f"{workspace.root}: {error}", "`git status` there says more")
+    where = f"{workspace.root}, {f'on {on}' if on else 'no branch checked out'}"
+    if on is None:
+        return _finding("repository", "note", where, "name the branch to land on as `base` in jetbox.yaml")
+    noun = "file differs" if changed == 1 else "files differ"
+    more = f", {changed} {noun} from the commit: landing leaves them alone" if changed else ""
+    return _finding("repository", "ok", where + more)
+
+
+def _settings(workspace: Workspace) -> Finding:
+    from orchestrator import config
+    from tickets.problems import TicketError
+
+    try:
+        settings = config.load(workspace).settings
+    except TicketError as error:
+        return _finding("settings", "problem", error.problems[0], "`jetbox check` lists every fault")
+    base = settings.base or "the branch that is checked out"
+    return _finding("settings", "ok", f"lands on {base}, {settings.parallel} tickets at once")
+
+
+def _disk(workspace: Workspace) -> Finding:
+    free = shutil.disk_usage(workspace.root).free
+    said = f"{free / 1e9:.1f} GB free"
+    if free < _LITTLE:
+        return _finding("disk", "problem", said, "free some space: the engine pauses without")
+    return _finding("disk", "ok" if free >= _ROOM else "note", said)
+
+
+def _journal(workspace: Workspace) -> Finding:
+    try:
+        journal = Journal.read(workspace.journal)
+    except JournalMissing:
+        return _finding("journal", "note", "none yet: the first run makes it")
+    except JournalError as error:  # its line says what to do
+        return _finding("journal", "problem", error)
+    try:
+        count, fault = journal.head()[0], journal.fault()
+    finally:
+        journal.close()
+    if fault:
+        return _finding("journal", "problem", fault, "`jetbox verify --copy FILE` saves the sound part")
+    return _finding("journal", "ok", f"sound, {count} events")
+
+
+def _engine(workspace: Workspace) -> Finding:
+    if pid := holder(workspace.lock):
+        return _finding("engine", "ok", f"works (process {pid})")
+    if held(workspace.lock):
+        return _finding(
+            "engine",
+            "note",
+            "gone, but a git process of its still runs",
+            "wait a moment: the next one does too",
+        )
+    return _finding("engine", "ok", "off: `jetbox` or `jetbox run` starts it")
+
+
+def _worktrees(workspace: Workspace) -> Finding:
+    folders = sorted(path.name for path in workspace.worktrees.glob("*") if path.is_dir())
+    live: set[str] = set()
+    try:
+        journal = Journal.read(workspace.journal)
+    except JournalError:
+        return _finding("worktrees", "ok", f"{len(folders)}")
+    try:
+        live = {f"{card.id}-{card.attempt}" for card in journal.views.live()}
+    finally:
+        journal.close()
+    left = [name for name in folders if name.removesuffix("-gate") not in live]
+    if left:
+        cure = f"look into {workspace.worktrees}, then `git worktree remove` what you do not need"
+        return _finding("worktrees", "note", f"{len(left)} of no open attempt: {', '.join(left[:5])}", cure)
+    return _finding("worktrees", "ok", f"{len(folders)}, each of an open attempt")

@@ -1,0 +1,267 @@
+"""What `--json` prints, as models, so that `jetbox schema` can say it exactly. Keys are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tickets.lifecycle import Answer, State
+
+Time = Annotated[int, Field(description="Milliseconds of wall clock since 1970.")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Checks(_Model):
+    """How many checks of a ticket hold, fail, or have not been taken."""
+
+    green: int
+    red: int
+    unknown: int
+
+
+class TicketLine(_Model):
+    """One ticket on the board."""
+
+    id: str
+    kind: str
+    goal: str
+    state: State
+    """Where it stands."""
+    progress: float | None
+    """0 to 1 of the action at work; null where nothing is known."""
+    checks: Checks
+    waiting: str | None
+    """What it waits for, or null."""
+    note: str
+    """Why it waits, failed or is broken, in one line."""
+    attempt: int
+    """0 where it has not been tried."""
+    needs: list[str]
+    labels: list[str]
+    since: Time
+
+
+class EngineLine(_Model):
+    """What is known of the engine."""
+
+    state: Literal["running", "paused", "off"]
+    pid: int | None
+    why: str
+    """Why it is paused."""
+
+
+class Status(_Model):
+    """The board, as `jetbox status --json` prints it."""
+
+    tickets: list[TicketLine]
+    engine: EngineLine
+
+
+class InboxLine(_Model):
+    """One thing that waits for a person."""
+
+    id: str
+    kind: str
+    """merge, start, core, network or question."""
+    ticket: str
+    digest: str
+    """What an approval names: SHA-256 of everything that is approved."""
+    summary: str
+    since: Time
+
+
+class Proposal(InboxLine):
+    """A proposal in full, as `jetbox show --json` holds it."""
+
+    attempt: int
+    state: Answer
+    reason: str
+    by: str
+    subject: dict[str, Any]
+    """Everything the approval is bound to; the digest is over this."""
+
+
+class Event(_Model):
+    """One event of the journal, as `jetbox log --json` prints it, one a line."""
+
+    seq: int
+    at: Time
+    ticket: str
+    """Empty where it concerns none."""
+    attempt: int
+    type: str
+    body: dict[str, Any]
+
+
+class Action(_Model):
+    """One action of the tree."""
+
+    title: str
+    state: str
+    """running, done, failed or interrupted."""
+    seconds: float | None
+    output: str
+    """The blob that holds its output, or empty."""
+
+
+class Task(_Model):
+    """One task of the tree, with its actions in the order they began."""
+
+    title: str
+    state: str
+    actions: list[Action]
+
+
+class Receipt(_Model):
+    """What one check gave on one tree."""
+
+    check: str
+    side: str
+    """base, branch, merged or artifact."""
+    tree: str
+    passed: bool
+    summary: str
+    exit: int | None
+    seconds: float | None
+    output: str
+
+
+class Attempt(_Model):
+    """One try."""
+
+    number: int
+    state: str
+    branch: str
+    base: str
+    commit: str
+    """What landed, or empty."""
+    artifact: dict[str, Any]
+    started: Time
+    ended: Time | None
+    why: str
+
+
+class Show(_Model):
+    """One ticket in full, as `jetbox show ID --json` prints it."""
+
+    ticket: TicketLine
+    path: str
+    revision: str
+    removed: bool
+    """The file is gone."""
+    problems: list[str]
+    """Why the file does not load, if it does not."""
+    spec: dict[str, Any]
+    attempts: list[Attempt]
+    tree: list[Task]
+    """Of the last attempt."""
+    receipts: list[Receipt]
+    proposals: list[Proposal]
+    events: list[Event]
+
+
+class Problem(_Model):
+    """One fault of a ticket file."""
+
+    file: str
+    line: int
+    column: int
+    field: str
+    message: str
+
+
+class CheckReport(_Model):
+    """What `jetbox check --json` prints."""
+
+    ok: bool
+    files: int
+    problems: list[Problem]
+
+
+class VerifyReport(_Model):
+    """What `jetbox verify --json` prints."""
+
+    ok: bool
+    events: int
+    blobs: int
+    fault: str | None
+    """The first thing that is not what was written."""
+
+
+class Finding(_Model):
+    """One thing that the doctor looked at."""
+
+    name: str
+    state: Literal["ok", "note", "problem"]
+    said: str
+    cure: str
+    """What to do; empty where nothing has to be done."""
+
+
+class DoctorReport(_Model):
+    """What `jetbox doctor --json` prints."""
+
+    ok: bool
+    findings: list[Finding]
+
+
+class DataResult(_Model):
+    """The last line of `jetbox data --json`."""
+
+    type: Literal["result"] = "result"
+    ok: bool
+    error: str | None
+    manifest: str | None
+    """Path of the data set's manifest."""
+    sha256: str | None
+    metrics: dict[str, int | float]
+
+
+OF_OUTPUT: dict[str, type[BaseModel]] = {
+    "status": Status,
+    "event": Event,
+    "proposal": Proposal,
+    "show": Show,
+    "check": CheckReport,
+    "verify": VerifyReport,
+    "doctor": DoctorReport,
+    "data": DataResult,
+}
+
+
+def schema(name: str) -> dict[str, Any] | None:
+    """The JSON Schema of what this name stands for; None when nothing has that name."""
+    made = _SCHEMAS.get(name)
+    return made() if made else None
+
+
+def names() -> list[str]:
+    """What `jetbox schema` knows."""
+    return sorted(_SCHEMAS)
+
+
+def _ticket() -> dict[str, Any]:
+    from orchestrator.kinds.base import installed
+    from tickets.jsonschema import ticket_schema
+
+    return ticket_schema(installed())
+
+
+def _output(model: Any) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    made = TypeAdapter(model).json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+_SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "ticket": _ticket,
+    "inbox": lambda: _output(list[InboxLine]),
+    **{name: partial(_output, model) for name, model in OF_OUTPUT.items()},
+}

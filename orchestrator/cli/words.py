@@ -1,0 +1,215 @@
+"""A person's words: approve, deny, retry, cancel, rollback, restore. No engine need be alive for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli import output
+from orchestrator.cli.look import TicketId
+from orchestrator.cli.output import Exit, Failed, Wrong, line
+
+if TYPE_CHECKING:
+    from state.journal import Journal
+    from state.views import Proposal
+    from state.workspace import Workspace
+
+_SHOWN_DIFF = 200  # lines
+
+ProposalId = Annotated[
+    str, typer.Argument(metavar="PROPOSAL", help="Its id, or how it begins; `jetbox inbox` lists them.")
+]
+
+
+def approve(
+    proposal: ProposalId,
+    digest: Annotated[
+        str, typer.Option(metavar="D", help="What you looked at; anything else is refused.")
+    ] = "",
+) -> int:
+    """Approve exactly what a proposal's digest names.
+
+    On a terminal what is approved is shown first, and you are asked. Elsewhere, name the digest.
+
+    Example:
+      jetbox approve 3f2a91c07b1d
+      jetbox approve 3f2a91c07b1d --digest "$(jetbox inbox --json | jq -r '.[0].digest')"
+    """
+    from orchestrator.cli.reading import here, speaking
+    from state import words
+
+    workspace = here()
+    with speaking(workspace) as journal:
+        found = _find(journal, proposal)
+        if not digest:
+            if not output.can_ask():
+                raise Wrong(f"without a terminal, say what you looked at: {_command(found)}")
+            if found.state == "open":
+                _render(workspace, journal, found)
+                if not _confirmed(found):
+                    line("Nothing was approved")
+                    return Exit.FAILED
+        words.approve(journal, found.id, digest or found.digest)
+    line(f"Approved: {found.summary}", "approved")
+    _mention_engine(workspace)
+    return 0
+
+
+def deny(
+    proposal: ProposalId,
+    reason: Annotated[str, typer.Option(help="Why: whoever tries next is told.")],
+) -> int:
+    """Deny a proposal, with a reason.
+
+    Example:
+      jetbox deny 3f2a91c07b1d --reason "the test does not cover empty input"
+    """
+    from orchestrator.cli.reading import here, speaking
+    from state import words
+
+    workspace = here()
+    with speaking(workspace) as journal:
+        found = _find(journal, proposal)
+        words.deny(journal, found.id, found.digest, reason)
+    line(f"Denied: {found.summary}", "denied")
+    _mention_engine(workspace)
+    return 0
+
+
+def retry(
+    id: TicketId,
+    comment: Annotated[str, typer.Option(help="What whoever tries should know.")] = "",
+) -> int:
+    """Try a ticket again. An attempt that is open is ended first.
+
+    Example:
+      jetbox retry TICKET-004 --comment "the file moved to src/"
+    """
+    from state import words
+
+    return _say(f"{id} will be tried again", lambda journal: words.retry(journal, id, comment))
+
+
+def cancel(id: TicketId) -> int:
+    """Stop a ticket. What it made goes to the trash.
+
+    Example:
+      jetbox cancel TICKET-004
+    """
+    from state import words
+
+    return _say(f"{id} is being stopped", lambda journal: words.cancel(journal, id))
+
+
+def rollback(id: TicketId) -> int:
+    """Undo what a ticket landed. A new commit on the base branch takes it back.
+
+    Example:
+      jetbox rollback TICKET-001
+    """
+    from state import words
+
+    return _say(f"{id} is being rolled back", lambda journal: words.rollback(journal, id))
+
+
+def restore(id: TicketId) -> int:
+    """Bring back what is in the trash. It comes on a branch of its own.
+
+    Example:
+      jetbox restore TICKET-004
+    """
+    from state import words
+
+    return _say(f"{id} is being brought back on a branch", lambda journal: words.restore(journal, id))
+
+
+def _say(done: str, word: Callable[[Journal], object]) -> int:
+    from orchestrator.cli.reading import here, speaking
+
+    workspace = here()
+    with speaking(workspace) as journal:
+        word(journal)
+    line(done)
+    _mention_engine(workspace)
+    return 0
+
+
+def _mention_engine(workspace: Workspace) -> None:
+    from state.lock import holder
+
+    if holder(workspace.lock) is None:
+        line("No engine runs: `jetbox` or `jetbox run` carries it out")
+
+
+def _find(journal: Journal, id_: str) -> Proposal:
+    found = journal.views.proposal(id_)
+    if found is not None:
+        return found
+    asks = [p.id for p in journal.views.inbox() if p.ticket == id_]
+    hint = f"{id_} asks by {' and '.join(asks)}" if asks else "`jetbox inbox` lists what waits"
+    raise Failed(f"no proposal {id_}: {hint}")
+
+
+def _command(found: Proposal) -> str:
+    return f"`jetbox approve {found.id} --digest {found.digest}`"
+
+
+# Showing what is approved ----------------------------------------------------------------------------
+
+
+def _render(workspace: Workspace, journal: Journal, found: Proposal) -> None:
+    """Everything that the digest is over, as far as a person reads it.
+
+    Raises:
+        Failed: what would be shown is not what the digest names.
+    """
+    from state.canonical import digest
+    from state.views import verdict
+
+    if digest(found.subject) != found.digest:
+        raise Failed(f"{found.id} is not what its digest names: `jetbox verify` says what is wrong")
+    subject = found.subject
+    line(f"{found.kind}  {found.ticket}, attempt {found.attempt}", "head")
+    line(f"  {found.summary}")
+    for receipt in subject.get("receipts", ()):
+        word = "green" if receipt["passed"] else "red"
+        told = verdict(bool(receipt["passed"]), str(receipt["side"]))
+        line(f"  {told}: {receipt['check']} (exit {receipt['exit']})", word)
+    for path in subject.get("changed", ()):
+        line(f"  changes  {path}")
+    if rollback := subject.get("rollback"):
+        line(f"  rollback {rollback['how']}, rehearsed: {rollback['rehearsed']}")
+    if isolation := subject.get("isolation"):
+        line(f"  commands ran {'as you, with no sandbox' if isolation == 'none' else isolation}")
+    if base_ref := subject.get("base_ref"):
+        line(f"  onto     {str(base_ref).removeprefix('refs/heads/')} at {str(subject['base'])[:10]}")
+    if found.diff:
+        _render_diff(workspace, subject, found.diff)
+    line(f"  digest   {found.digest}")
+
+
+def _render_diff(workspace: Workspace, subject: dict[str, Any], blob: str) -> None:
+    from state.blobs import Blobs
+
+    text = Blobs(workspace.blobs).get(blob).decode("utf-8", "replace")
+    lines = output.safe_lines(text)
+    roles = {"+": "add", "-": "drop", "@": "faint"}
+    print()
+    for each in lines[:_SHOWN_DIFF]:
+        line(each, roles.get(each[:1], ""))
+    if len(lines) > _SHOWN_DIFF:
+        rest = f"git diff {str(subject.get('base'))[:12]} {str(subject.get('tree'))[:12]}"
+        line(f"... {len(lines) - _SHOWN_DIFF} more lines: `{rest}` shows all")
+    print()
+
+
+def _confirmed(found: Proposal) -> bool:
+    """A merge takes the ticket's number, so that no stray key lands anything; the rest takes a `y`."""
+    number = found.ticket.rpartition("-")[2]
+    if found.kind in ("merge", "core", "network"):
+        print(f"Type {number}, the ticket's number, to approve: ", end="", flush=True)
+        return input().strip() == number
+    print("Approve? [y/N] ", end="", flush=True)
+    return input().strip().lower() in ("y", "yes")

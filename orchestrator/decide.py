@@ -1,0 +1,348 @@
+"""What an attempt does next: a pure function of what is recorded and of what the world looks like.
+
+No I/O, no clock, no memory of its own. The engine gathers a `World`, asks, performs the answer and
+writes what came of it; after a crash it asks again. The order of the rules below is the pipeline:
+
+    close what is ending -> follow up what landed -> a person's wishes -> work -> merge -> checks
+    -> rehearsed rollback -> proposal -> landing
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from orchestrator.actions import (
+    Close,
+    Decision,
+    End,
+    FollowUp,
+    Land,
+    Merge,
+    Prepare,
+    Propose,
+    Rehearse,
+    Restore,
+    Verify,
+    Void,
+    Wait,
+)
+from orchestrator.attempt import Attempt, Outcome
+from orchestrator.checks import Check
+from orchestrator.kinds.base import Kind
+from orchestrator.world import World
+from state.canonical import digest
+from tickets import values
+
+PATIENCE = 4
+"""How often in a row an action may break (not: fail) before its attempt is given up."""
+
+
+def decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) -> Decision:
+    """The next decision for this attempt."""
+    if attempt.closing is not None:
+        return _close(attempt, attempt.closing)
+    if landed := _landed(attempt):
+        return landed
+    if attempt.faults >= PATIENCE:
+        return _end(attempt, "failed", attempt.fault)
+    if world.asked in ("cancel", "retry"):
+        why = "cancelled" if world.asked == "cancel" else "tried again on request"
+        return _end(attempt, "cancelled", why, retry=world.asked == "retry")
+    if world.revision != attempt.revision:
+        return _end(attempt, "cancelled", "the ticket was edited while it ran", retry=True)
+    for word in attempt.words:
+        if word.state == "denied":
+            return _end(attempt, "failed", f"denied: {word.reason}")
+    if "start" in _approvals(attempt, kind) and (ask := _ask_start(attempt, kind)):
+        return ask
+    if budget := _budget(attempt):
+        return budget
+    if world.obstacle:
+        return Wait(world.obstacle)
+    work = kind.work(attempt, world)
+    if work is not None:
+        return _after_interruption(attempt, work) if kind.output == "change" else work
+    if kind.output == "change":
+        return _accept_change(attempt, kind, checks, world)
+    return _accept_artifact(attempt, checks)
+
+
+# The end of an attempt ------------------------------------------------------------------------------
+
+
+def _end(
+    attempt: Attempt, state: str, why: str, *, retry: bool = False, result: dict[str, Any] | None = None
+) -> Decision:
+    return Close(state=state, why=why, retry=retry, result=result or {})
+
+
+def _close(attempt: Attempt, closing: Mapping[str, Any]) -> Decision:
+    """Once an end has begun it is carried through, whatever happens meanwhile."""
+    if attempt.ok("close"):
+        return End(closing["state"], closing["why"], closing["retry"], dict(closing["result"]))
+    return Close(closing["state"], closing["why"], closing["retry"], dict(closing["result"]))
+
+
+def landed_not_followed(attempt: Attempt) -> bool:
+    """Whether the base has moved and the checkouts may not have followed."""
+    return _landing(attempt) is not None and not attempt.ok("follow-up")
+
+
+def _landing(attempt: Attempt) -> Outcome | None:
+    return next(
+        (o for key, o in attempt.done.items() if key.startswith("land:") and o.status == "done"), None
+    )
+
+
+def _landed(attempt: Attempt) -> Decision | None:
+    done = _landing(attempt)
+    if done is None:
+        return None
+    if not attempt.ok("follow-up"):
+        return FollowUp(attempt.base_ref, done.result["old_tree"], done.result["tree"])
+    kept = attempt.done["follow-up"].result.get("kept") or []
+    why = f"landed; {len(kept)} of your own files were left as they are" if kept else ""
+    return _end(attempt, "landed", why, result={"commit": done.result["commit"]})
+
+
+# Before the work ------------------------------------------------------------------------------------
+
+
+def _approvals(attempt: Attempt, kind: Kind) -> frozenset[str]:
+    """A ticket may ask for more approvals than its kind needs, never for fewer."""
+    return kind.approvals | frozenset(attempt.spec.get("approve") or ())
+
+
+def _ask_start(attempt: Attempt, kind: Kind) -> Decision | None:
+    subject = {
+        "ticket": attempt.ticket,
+        "attempt": attempt.number,
+        "revision": attempt.revision,
+        "goal": attempt.spec["goal"],
+        "kind": kind.name,
+        "with": attempt.spec.get("with") or {},
+        "budget": attempt.spec.get("budget") or {},
+        "base": attempt.base,
+        "isolation": "none",
+    }
+    return _asked(attempt, Propose("start", f"start: {attempt.spec['goal']}", subject))
+
+
+def _asked(attempt: Attempt, propose: Propose) -> Decision | None:
+    """The proposal itself, a wait while it is open, None once a person has approved exactly it."""
+    wanted = digest(propose.subject)
+    for word in reversed(attempt.words):
+        if word.digest == wanted and word.state in ("open", "approved", "used"):
+            return Wait(None) if word.state == "open" else None
+    return propose
+
+
+def _budget(attempt: Attempt) -> Decision | None:
+    """Time that is spent asks for more, and loses nothing."""
+    limit = time_left(attempt)
+    if limit is None or limit > 0:
+        return None
+    allowed = attempt.spec["budget"]["time"]
+    subject = {
+        "ticket": attempt.ticket,
+        "attempt": attempt.number,
+        "question": f"the budget of {allowed} is spent: go on for as long again?",
+        "grants": _grants(attempt) + 1,
+    }
+    return _asked(attempt, Propose("question", str(subject["question"]), subject))
+
+
+def time_left(attempt: Attempt) -> float | None:
+    """Seconds of work that the budget still allows; None where there is no limit."""
+    allowed = (attempt.spec.get("budget") or {}).get("time")
+    if not allowed:
+        return None
+    return values.seconds(allowed) * (1 + _grants(attempt)) - attempt.spent
+
+
+def _grants(attempt: Attempt) -> int:
+    return sum(
+        w.kind == "question" and w.state == "approved" and "grants" in w.subject for w in attempt.words
+    )
+
+
+def _after_interruption(attempt: Attempt, work: Decision) -> Decision:
+    """The worktree comes before the work; after a cut-off action it goes back to the last checkpoint."""
+    if not attempt.ok("prepare"):
+        return Prepare(attempt.base)
+    cut = [o.seq for o in attempt.done.values() if o.status == "interrupted" and o.seq > _restored(attempt)]
+    if cut:
+        return Restore(attempt.head, max(cut))
+    return work
+
+
+def _restored(attempt: Attempt) -> int:
+    keys = [key for key, o in attempt.done.items() if key.startswith("restore:") and o.status == "done"]
+    return max((int(key.removeprefix("restore:")) for key in keys), default=0)
+
+
+# Acceptance -----------------------------------------------------------------------------------------
+
+
+def _accept_change(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) -> Decision:
+    if world.base is None:
+        branch = attempt.base_ref.removeprefix("refs/heads/")
+        return Wait(f"the branch {branch} is gone: bring it back, and this goes on")
+    void = _void(attempt, world)
+    if void:
+        return void
+    key = Merge(world.base, attempt.head).key
+    merged = attempt.ok(key)
+    if merged is None:
+        return Merge(world.base, attempt.head)
+    result = merged.result
+    if result["conflicts"]:
+        files = ", ".join(result["conflicts"][:5])
+        return _end(attempt, "failed", f"conflicts with its base in {files}; a retry starts from there")
+    if stray := _outside(result["changed"], attempt.spec.get("paths") or ()):
+        return _end(attempt, "failed", f"changed outside its paths: {', '.join(stray[:5])}")
+    verdict = _checked(attempt, checks, world.base, result)
+    if verdict is not None:
+        return verdict
+    if not result["changed"]:
+        return _end(attempt, "landed", "nothing to merge: it changed no file")
+    how = values.rollback(attempt.spec.get("rollback") or "revert")
+    command = how.command if isinstance(how, values.ByShell) else ""
+    rehearsal = Rehearse(world.base, attempt.head, result["commit"], command, time_left(attempt))
+    rehearsed = attempt.done.get(rehearsal.key)
+    if rehearsed is None or rehearsed.status == "interrupted":
+        return rehearsal
+    if rehearsed.status == "failed":
+        return _end(attempt, "failed", f"its rollback does not work: {rehearsed.result['why']}")
+    propose = _merge_proposal(attempt, checks, world.base, result, rehearsed)
+    if wait := _asked(attempt, propose):
+        return wait
+    if world.in_the_way:
+        return Wait("; ".join(world.in_the_way))
+    word = attempt.word("merge")
+    assert word is not None  # _asked has just found it approved
+    return Land(word.id, dict(word.subject["landing"]))
+
+
+def _void(attempt: Attempt, world: World) -> Void | None:
+    """A merge proposal or approval whose base has moved serves no more."""
+    word = attempt.word("merge")
+    if word is None or word.state not in ("open", "approved") or word.subject["base"] == world.base:
+        return None
+    return Void(word.id, "the base has moved: the checks are taken again")
+
+
+def _checked(
+    attempt: Attempt, checks: Sequence[Check], base: str, merged: Mapping[str, Any]
+) -> Decision | None:
+    """Receipts on the branch, on the base for `red` ones, and on the merge result; None when all pass.
+
+    All checks of a side are taken before a red one ends the attempt, so that a person sees them all.
+    """
+    sides = [("branch", attempt.head, merged["head_tree"])]
+    if merged["tree"] != merged["head_tree"]:
+        sides.append(("merged", merged["commit"], merged["tree"]))
+    for side, commit, tree in sides:
+        takes = [Verify(check, side, commit, tree, time_left(attempt)) for check in checks]
+        if side == "branch":
+            reds = [check for check in checks if check.red]
+            takes += [Verify(c, "base", base, merged["base_tree"], time_left(attempt)) for c in reds]
+        if verdict := _take(attempt, takes):
+            return verdict
+    return None
+
+
+def _accept_artifact(attempt: Attempt, checks: Sequence[Check]) -> Decision:
+    run = attempt.ok("run")
+    assert run is not None  # the kind's work is done
+    artifact = dict(run.result["artifact"])
+    takes = [Verify(check, "artifact", "", artifact["sha256"], time_left(attempt)) for check in checks]
+    return _take(attempt, takes) or _end(attempt, "landed", "", result={"artifact": artifact})
+
+
+def _take(attempt: Attempt, takes: Sequence[Verify]) -> Decision | None:
+    """The next receipt to take; the end when one is red; None when every one is there and passes."""
+    for take in takes:
+        if take.check.asks and (wait := _ask_human(attempt, take)):
+            return wait
+        found = attempt.done.get(take.key)
+        if found is None or found.status == "interrupted":
+            return take
+    red = [(take, attempt.done[take.key]) for take in takes if not attempt.done[take.key].result["passed"]]
+    if not red:
+        return None
+    lines = [f"{take.check.name}: {_said(take, outcome)}" for take, outcome in red]
+    return _end(attempt, "failed", "; ".join(lines))
+
+
+def _said(take: Verify, outcome: Outcome) -> str:
+    if take.side == "base":
+        return "passes on the base already, so it proves nothing"
+    return f"{outcome.result['summary']} on the {take.side}"
+
+
+def _ask_human(attempt: Attempt, take: Verify) -> Decision | None:
+    if take.check.asks == "judge":
+        return Wait(f"needs a model to judge, which this version cannot ask: {take.check.name}")
+    subject = {
+        "ticket": attempt.ticket,
+        "attempt": attempt.number,
+        "question": take.check.name,
+        "tree": take.tree,
+    }
+    return _asked(attempt, Propose("question", take.check.name, subject))
+
+
+def _merge_proposal(
+    attempt: Attempt, checks: Sequence[Check], base: str, merged: Mapping[str, Any], rehearsed: Outcome
+) -> Propose:
+    """All that a merge approval is bound to. Nothing of it may depend on when it is asked."""
+    prefix = ("check:branch:", "check:merged:", "check:base:")
+    names = {check.name for check in checks}
+    trees = {merged["base_tree"], merged["head_tree"], merged["tree"]}
+    receipts = [
+        {"check": o.result["name"], "side": o.result["side"], "tree": o.result["tree"], "exit": o.exit,
+         "output": o.result.get("output", ""), "passed": o.result["passed"]}
+        for key, o in attempt.done.items()
+        if key.startswith(prefix) and o.status == "done"
+        and o.result["name"] in names and o.result["tree"] in trees
+    ]  # fmt: skip
+    count = len(merged["changed"])
+    summary = f"merge {count} file{'s' if count != 1 else ''}: {attempt.spec['goal']}"
+    subject = {
+        "ticket": attempt.ticket,
+        "attempt": attempt.number,
+        "revision": attempt.revision,
+        "base_ref": attempt.base_ref,
+        "base": base,
+        "head": attempt.head,
+        "tree": merged["tree"],
+        "diff": merged["diff"],
+        "changed": merged["changed"],
+        "receipts": sorted(receipts, key=lambda r: (r["check"], r["side"])),
+        "rollback": {"how": rehearsed.result["rollback"], "rehearsed": rehearsed.result["why"]},
+        "isolation": "none",
+        "landing": merged["landing"],
+    }
+    return Propose("merge", summary, subject, str(merged["diff"]))
+
+
+def _outside(changed: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """Changed paths that no glob of the ticket allows."""
+    return [path for path in changed if globs and not any(matches(path, glob) for glob in globs)]
+
+
+def matches(path: str, glob: str) -> bool:
+    """Whether a repository path fits a glob: `*` stays within a folder, `**` crosses folders."""
+    return _match(tuple(path.split(posixpath.sep)), tuple(glob.rstrip("/").split("/")))
+
+
+def _match(parts: tuple[str, ...], globs: tuple[str, ...]) -> bool:
+    if not globs:
+        return not parts
+    if globs[0] == "**":
+        return any(_match(parts[skip:], globs[1:]) for skip in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], globs[0]) and _match(parts[1:], globs[1:])

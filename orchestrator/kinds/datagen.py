@@ -1,0 +1,57 @@
+"""Kind `datagen`: a data set made by a recipe in a child run. Its output is an artifact, not a change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from orchestrator.actions import Close, Decision, Run
+from orchestrator.attempt import Attempt
+from orchestrator.decide import time_left
+from orchestrator.kinds.base import Options
+from orchestrator.world import World
+from tickets.kinds import Approval
+
+
+class DatagenOptions(Options):
+    """What a `datagen` ticket's `with` holds."""
+
+    recipe: Annotated[
+        str, Field(pattern=r"^[a-z0-9][a-z0-9_./-]*$", max_length=64, examples=["text/worked-steps"])
+    ]
+    """An entry point in the group `jetbox.recipes`, such as text/worked-steps."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The same seed gives the same bytes."""
+    count: Annotated[int, Field(ge=1, le=100_000_000)] = 20_000
+    """Rows."""
+    shards: Annotated[int, Field(ge=1, le=10_000)] = 8
+    """Files the rows are spread over; each is finished and checked on its own."""
+    options: dict[str, Any] = Field({})
+    """The recipe's own options."""
+
+
+class Datagen:
+    """One child run, taken up again after a crash."""
+
+    name = "datagen"
+    options: type[BaseModel] = DatagenOptions
+    approvals: frozenset[Approval] = frozenset()
+    output: Literal["change", "artifact"] = "artifact"
+
+    def work(self, attempt: Attempt, world: World) -> Decision | None:
+        """The run, until it has a result."""
+        options = DatagenOptions.model_validate(attempt.spec.get("with") or {})
+        found = attempt.done.get("run")
+        if found is None or found.status == "interrupted":
+            return Run("datagen", {"schema": 1, **options.model_dump()}, time_left(attempt))
+        if found.status == "failed":
+            return Close("failed", str(found.result["why"]))
+        return None
+
+    def obstacle(self) -> str | None:
+        """The recipes are here."""
+        return None
+
+
+DATAGEN = Datagen()

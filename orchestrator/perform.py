@@ -1,0 +1,291 @@
+"""The drivers: each turns one action into an outcome. Thin, repeatable, and the only place with effects.
+
+A driver may be cut off at any instruction and run again for the same key; it then ends in the same
+state. What it needs beyond the action comes in a `Place`, so that an attempt could be performed elsewhere.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestrator import landing, runs, worktrees
+from orchestrator.actions import (
+    Action,
+    Close,
+    Command,
+    FollowUp,
+    Land,
+    Merge,
+    Prepare,
+    Rehearse,
+    Restore,
+    Run,
+    Verify,
+)
+from orchestrator.attempt import Attempt
+from orchestrator.followup import follow_up
+from orchestrator.git import Repo, stamp
+from orchestrator.place import Halted, Performed, Place, spawn
+from orchestrator.receipts import second_run, verify
+
+RUN_DEATHS = 3  # a child run that dies this often without a result has failed
+_STOP_GRACE = 10.0  # seconds a child run gets to write a last checkpoint
+
+
+def perform(action: Action, attempt: Attempt, place: Place) -> Performed:
+    """Do one action and say what came of it."""
+    driver = _DRIVERS[type(action)]
+    return driver(action, attempt, place)
+
+
+# Worktree and commands ------------------------------------------------------------------------------
+
+
+def _prepare(action: Prepare, attempt: Attempt, place: Place) -> Performed:
+    path = _worktree(attempt, place)
+    return Performed("done", {"worktree": path.relative_to(place.workspace.root).as_posix()})
+
+
+def _worktree(attempt: Attempt, place: Place) -> Path:
+    """The attempt's worktree, made again at its last checkpoint if somebody took it away."""
+    path = place.workspace.worktree(attempt.ticket, attempt.number)
+    return worktrees.add(place.repo, path, attempt.head, f"refs/heads/{attempt.branch}")
+
+
+def _restore(action: Restore, attempt: Attempt, place: Place) -> Performed:
+    kept = worktrees.restore(place.repo, _worktree(attempt, place), action.commit)
+    return Performed("done", {"trash": kept} if kept else {})
+
+
+def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
+    path = _worktree(attempt, place)
+    finished = spawn(action.command, path, action.timeout, attempt, place)
+    output = place.blobs.put(finished.output) if finished.output else ""
+    if finished.reason in ("timeout", "stopped"):
+        return Performed("interrupted", {"why": finished.reason}, None, finished.seconds, output)
+    if not path.is_dir():
+        gone = f"the worktree {path} was removed while `{action.command}` ran"
+        return Performed("interrupted", {"why": "broke", "broke": gone}, None, finished.seconds, output)
+    if finished.exit not in action.ok:
+        why = f"ended with {finished.exit}" if finished.exit is not None else finished.reason
+        return Performed("failed", {"why": why}, finished.exit, finished.seconds, output)
+    checkpoint = worktrees.checkpoint(
+        place.repo,
+        path,
+        _private_ref(attempt),
+        f"{attempt.ticket}: {action.command.splitlines()[0][:60]}",
+        place.author,
+        stamp(attempt.at / 1000),
+        attempt.head,
+    )
+    result = {"checkpoint": asdict(checkpoint), "progress": (action.index + 1) / action.total}
+    return Performed("done", result, finished.exit, finished.seconds, output)
+
+
+def _private_ref(attempt: Attempt) -> str:
+    return f"refs/jetbox/{attempt.ticket}/{attempt.number}"
+
+
+def trash_ref(ticket: str, attempt: int) -> str:
+    """Where the work of an attempt that did not land is kept."""
+    return f"refs/jetbox/trash/{ticket}/{attempt}"
+
+
+# Child runs -----------------------------------------------------------------------------------------
+
+
+def _run(action: Run, attempt: Attempt, place: Place) -> Performed:
+    """Start the child, or take up one that lives; follow it; leave it alone when the engine goes."""
+    folder = place.workspace.run(attempt.ticket, attempt.number)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    deaths = 0
+    try:
+        runs.start(folder, action.module, action.request)
+    except runs.RunError as error:
+        return Performed("failed", {"why": str(error)})
+    tail, seen = runs.Tail(folder), []
+    while True:
+        events = tail.read()
+        seen += [event for event in events if event.get("type") == "progress"]
+        if any(event.get("type") == "progress" for event in events):
+            now = runs.progress(seen[-200:])
+            eta = None if now.eta_low is None or now.eta_high is None else (now.eta_low, now.eta_high)
+            place.progress(now.fraction, eta)
+        if place.control.stop.wait(0.0 if events else 0.05):
+            if place.control.leave:
+                raise Halted
+            runs.stop(folder, _STOP_GRACE)
+            return Performed("interrupted", {"why": "stopped"}, seconds=time.monotonic() - began)
+        if action.timeout is not None and time.monotonic() - began > action.timeout:
+            runs.stop(folder, _STOP_GRACE)
+            return Performed("interrupted", {"why": "timeout"}, seconds=time.monotonic() - began)
+        if events or runs.alive(folder):
+            continue
+        seconds = time.monotonic() - began
+        if found := runs.result(folder):
+            return _run_result(found, folder, place, seconds)
+        deaths += 1
+        if deaths >= RUN_DEATHS:
+            why = f"the run died {deaths} times without a result: {runs.OUTPUT} in its folder says more"
+            return Performed("failed", {"why": why}, seconds=seconds)
+        runs.start(folder, action.module, action.request)
+
+
+def _run_result(found: runs.Result, folder: Path, place: Place, seconds: float) -> Performed:
+    if not found.ok or found.artifact is None:
+        return Performed("failed", {"why": found.error or "the run made no artifact"}, seconds=seconds)
+    path = (folder / found.artifact.path).relative_to(place.workspace.root).as_posix()
+    artifact = {"path": path, "sha256": found.artifact.sha256, "run": folder.name}
+    return Performed("done", {"artifact": artifact, "metrics": dict(found.metrics)}, seconds=seconds)
+
+
+# Merge, receipts, rehearsal -------------------------------------------------------------------------
+
+
+def _merge(action: Merge, attempt: Attempt, place: Place) -> Performed:
+    repo = place.repo
+    branch = f"refs/heads/{attempt.branch}"
+    if repo.resolve(branch) != attempt.base or not repo.compare_and_swap(branch, action.head, attempt.base):
+        repo.move_keeping(branch, action.head)  # somebody moved it: what they put there is kept
+    merged = landing.merge(repo, action.base, action.head)
+    base_tree, head_tree = repo.tree_of(action.base), repo.tree_of(action.head)
+    result: dict[str, Any] = {"conflicts": list(merged.conflicts), "changed": [], "base_tree": base_tree}
+    if merged.tree is None:
+        return Performed("done", result)
+    plan = landing.Landing(
+        base_ref=attempt.base_ref,
+        base=action.base,
+        head=action.head,
+        tree=merged.tree,
+        message=str(attempt.spec["goal"]),
+        author=place.author,
+        date=stamp(time.time()),
+        ticket=attempt.ticket,
+        attempt=str(attempt.number),
+        trailers=(("Jetbox-Chain", place.anchor()),),
+    )
+    changes = repo.changes(base_tree, merged.tree)
+    result |= {
+        "tree": merged.tree,
+        "head_tree": head_tree,
+        "changed": sorted({change.path for change in changes}),
+        "diff": place.blobs.put(repo.diff(base_tree, merged.tree)),
+        "landing": asdict(plan),
+        "commit": landing.hold(repo, plan),
+    }
+    return Performed("done", result)
+
+
+def _rehearse(action: Rehearse, attempt: Attempt, place: Place) -> Performed:
+    if action.command:
+        gate = place.workspace.gate(attempt.ticket, attempt.number)
+        worktrees.clean_checkout(place.repo, gate, action.commit)
+        finished = spawn(action.command, gate, action.timeout, attempt, place)
+        output = place.blobs.put(finished.output) if finished.output else ""
+        if finished.reason != "exited":
+            return Performed("interrupted", {"why": finished.reason}, None, finished.seconds, output)
+        status = "done" if finished.exit == 0 else "failed"
+        result = {"rollback": action.command, "why": f"exit {finished.exit}"}
+        return Performed(status, result, finished.exit, finished.seconds, output)
+    undone = landing.revert(place.repo, action.commit, action.commit)
+    base_tree = place.repo.tree_of(action.base)
+    result = {"rollback": "revert", "why": f"gives back tree {base_tree[:10]}"}
+    if undone.tree != base_tree:
+        return Performed("failed", {**result, "why": "a revert does not give back the base"})
+    return Performed("done", result)
+
+
+# Landing --------------------------------------------------------------------------------------------
+
+
+def _land(action: Land, attempt: Attempt, place: Place) -> Performed:
+    place.sound()
+    plan = planned(action.landing)
+    place.turn.take(attempt.ticket, place.control)
+    if landing.land(place.repo, plan) != "landed":
+        place.turn.give_back(attempt.ticket)
+        return Performed("failed", {"why": "the base has moved"})
+    return Performed("done", landed_result(place.repo, plan))
+
+
+def planned(fields: Mapping[str, Any]) -> landing.Landing:
+    """The landing that the journal's fields tell of."""
+    trailers = tuple((str(key), str(value)) for key, value in fields["trailers"])
+    return landing.Landing(**{**fields, "trailers": trailers})
+
+
+def landed_result(repo: Repo, plan: landing.Landing) -> dict[str, Any]:
+    """What the journal keeps of a landing."""
+    return {"commit": plan.commit(repo), "tree": plan.tree, "old_tree": repo.tree_of(plan.base)}
+
+
+def _follow_up(action: FollowUp, attempt: Attempt, place: Place) -> Performed:
+    place.turn.take(attempt.ticket, place.control)
+    followed = follow(place.repo, action.base_ref, action.old_tree, action.new_tree)
+    if followed.status == "done":
+        place.turn.give_back(attempt.ticket)
+    return followed
+
+
+def follow(repo: Repo, base_ref: str, old_tree: str, new_tree: str) -> Performed:
+    """Bring every checkout of the base up to it; what is the user's own work stays and is named."""
+    done, kept = 0, []
+    for checkout in landing.checked_out(repo, base_ref):
+        followed = follow_up(repo, checkout, old_tree, new_tree, base_ref)
+        if followed.waiting:
+            return Performed("interrupted", {"broke": followed.waiting})
+        done += len(followed.done)
+        kept += [list(pair) for pair in followed.kept]
+    return Performed("done", {"done": done, "kept": kept})
+
+
+def _close(action: Close, attempt: Attempt, place: Place) -> Performed:
+    """Whatever did not land is in the trash before anything of it goes away."""
+    folder = place.workspace.run(attempt.ticket, attempt.number)
+    if action.state != "landed" and folder.is_dir():
+        runs.stop(folder, _STOP_GRACE)
+    if (again := second_run(attempt, place)).is_dir():  # a check that was cut off
+        runs.stop(again, 1.0)
+        shutil.rmtree(again, ignore_errors=True)
+    place.workspace.live(attempt.ticket, attempt.number).unlink(missing_ok=True)
+    if not attempt.base:
+        return Performed("done")
+    repo, path = place.repo, place.workspace.worktree(attempt.ticket, attempt.number)
+    kept = trash_ref(attempt.ticket, attempt.number) if action.state != "landed" else ""
+    if kept and path.is_dir() and repo.git_dir_of(path):
+        worktrees.trash(repo, path, kept)
+    elif kept and repo.resolve(kept) is None:  # somebody took the worktree away: its checkpoints are left
+        repo.move_keeping(kept, attempt.head)
+    worktrees.remove(repo, path, base=attempt.head)
+    worktrees.remove(repo, place.workspace.gate(attempt.ticket, attempt.number), base=attempt.head)
+    if action.state != "failed":  # a failed attempt's branch stays to be looked at
+        _drop(repo, f"refs/heads/{attempt.branch}", attempt.head)
+    _drop(repo, _private_ref(attempt), attempt.head)
+    landing.release_all(repo, attempt.ticket, attempt.number)
+    return Performed("done", {"trash": kept} if kept else {})
+
+
+def _drop(repo: Repo, ref: str, expected: str) -> None:
+    """Remove a ref of ours if it is where we left it and something else holds its commit."""
+    if repo.resolve(ref) == expected:
+        repo.compare_and_swap(ref, None, expected)
+
+
+_DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
+    Prepare: _prepare,
+    Restore: _restore,
+    Command: _command,
+    Run: _run,
+    Merge: _merge,
+    Verify: verify,
+    Rehearse: _rehearse,
+    Land: _land,
+    FollowUp: _follow_up,
+    Close: _close,
+}

@@ -1,0 +1,109 @@
+"""Where an action is performed: what its driver works with, how it is reached, and what it gives back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator import process
+from orchestrator.attempt import Attempt
+from orchestrator.git import Repo
+from state.blobs import Blobs
+from state.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Performed:
+    """What came of an action. `output` names a blob; a `receipt` goes into the views as well."""
+
+    status: str  # done, failed, interrupted
+    result: dict[str, Any] = field(default_factory=dict)
+    exit: int | None = None
+    seconds: float = 0.0
+    output: str = ""
+    receipt: dict[str, Any] | None = None
+
+
+class Control:
+    """How the engine reaches an action at work."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()  # end what runs
+        self.leave = False  # the engine goes: a child run is left to work on
+
+
+class Turn:
+    """One landing at a time, from moving the base until the checkouts have followed.
+
+    Following up compares a checkout with the tree before and after *one* landing; were a second one to
+    land in between, the first one's files would look like the user's own work.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._holder = ""
+
+    def take(self, ticket: str, control: Control) -> None:
+        """Wait until no other ticket is landing. Taking it again is free.
+
+        Raises:
+            Halted: the wait was cut off.
+        """
+        with self._free:
+            while self._holder not in ("", ticket):
+                if control.stop.is_set():
+                    raise Halted
+                self._free.wait(0.05)
+            self._holder = ticket
+
+    def give_back(self, ticket: str) -> None:
+        """The checkouts have followed, or nothing was landed."""
+        with self._free:
+            if self._holder == ticket:
+                self._holder = ""
+                self._free.notify_all()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Everything a driver works with."""
+
+    workspace: Workspace
+    repo: Repo
+    blobs: Blobs
+    author: str
+    control: Control
+    inputs: Mapping[str, str]  # variable names and artifact paths
+    progress: Callable[[float, tuple[float, float] | None], None]
+    anchor: Callable[[], str]  # the chain's head, for the trailer of a merge
+    sound: Callable[[], None]  # returns once the whole chain has been checked, raises when it is broken
+    turn: Turn
+
+
+class Halted(Exception):
+    """The action was left where it is; whoever comes next takes it up."""
+
+
+class NoRoom(Exception):
+    """As many tickets are at work as may be; this one goes on when another has come to a rest."""
+
+
+def spawn(command: str, cwd: Path, timeout: float | None, attempt: Attempt, place: Place) -> process.Finished:
+    """Run a command line of the attempt's: marked, with its inputs, to be followed and to be stopped."""
+    return process.run(
+        command,
+        cwd,
+        mark=mark(place.workspace, attempt.ticket, attempt.number),
+        env={**place.inputs, "JETBOX_TICKET": attempt.ticket},
+        timeout=timeout,
+        stop=place.control.stop,
+        live=place.workspace.live(attempt.ticket, attempt.number),
+    )
+
+
+def mark(workspace: Workspace, ticket: str, attempt: int) -> str:
+    """By what the processes of an attempt are found after a crash."""
+    return f"{workspace.root}:{ticket}:{attempt}"
