@@ -1,0 +1,1 @@
+"""The board: six columns of cards, drawn by one widget."""

@@ -1,0 +1,213 @@
+"""The app itself: it wires the feed, the screens and the way of a person's words, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
+from textual.app import App
+from textual.screen import Screen
+
+from state.blobs import Blobs
+from state.journal import Journal, JournalError
+from state.workspace import Workspace
+from tui.board.screen import BoardScreen
+from tui.context import Context, Said
+from tui.feed import Feed
+from tui.look import look_for
+from tui.screen import CockpitScreen
+
+POLL = 0.05
+"""Seconds between two questions for the journal's version."""
+_TICK = 1.0  # seconds between looks at what ages: messages, running times
+
+
+class Cockpit(App[None], inherit_bindings=False):
+    """Screens over one workspace."""
+
+    CSS_PATH = "cockpit.tcss"
+    TITLE = "Jetbox"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar = []
+
+    def __init__(
+        self,
+        root: Path,
+        start_engine: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], int] = lambda: int(time.time() * 1000),
+    ) -> None:
+        super().__init__(ansi_color=True)  # our colours are exact: no filter has to translate them
+        self.animation_level = "none"
+        self.workspace = Workspace(root)
+        self.feed = Feed(self.workspace, clock)
+        encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+        self.context = Context(
+            workspace=self.workspace,
+            feed=self.feed,
+            blobs=Blobs(self.workspace.blobs),
+            look=look_for(encoding=encoding, colour_system=self.console.color_system),
+            clock=clock,
+            now=now,
+            say=self.say,
+            speak=self.speak,
+            go=self.go,
+            start_engine=self.start_engine,
+        )
+        self._start_engine = start_engine
+        self._named: dict[str, CockpitScreen] = {}
+        self.feed.open()
+
+    def get_default_screen(self) -> Screen[None]:
+        """The board is what one comes to."""
+        self._named["board"] = BoardScreen(self.context)
+        return self._named["board"]
+
+    def on_mount(self) -> None:
+        """Begin to look, after the first paint."""
+        self._event_loop = asyncio.get_running_loop()
+        self._event_loop.call_later(POLL, self._look)
+        self.set_interval(_TICK, self._tick)
+        self.call_after_refresh(self._engine_at_start)
+
+    def _look(self) -> None:
+        """The cheap question, outside of the message queue: a timer of its own would cost 1 % of a core."""
+        if not self._running:
+            return
+        self._event_loop.call_later(POLL, self._look)
+        screen = self.screen
+        if self.feed.due() or (isinstance(screen, CockpitScreen) and screen.pulsing):
+            self.call_later(self.poll)
+
+    def _engine_at_start(self) -> None:
+        gc.freeze()  # what was read to open stays: the collector need not walk it at each key
+        gc.enable()
+        if self._start_engine is not None and self.feed.engine.state == "off" and self.feed.startable:
+            self.start_engine()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys go straight to the screen that is shown, in the order in which they came.
+
+        Through the queues of the screens, a key typed right after one that changes the screen would still
+        reach the screen that was left.
+        """
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(screen, CockpitScreen) and not event.is_forwarded:
+            if isinstance(event, events.Key):
+                screen.take(event.key, event.character)
+                return
+            if isinstance(event, events.Paste):
+                screen.take_paste(event.text)
+                return
+        await super().on_event(event)
+
+    # Showing -------------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Show what the journal has to say since the last look."""
+        change, screen = self.feed.poll(), self.screen
+        if isinstance(screen, CockpitScreen):
+            if change is not None:
+                screen.feed_changed(change)
+            screen.pulse()
+
+    def _tick(self) -> None:
+        if isinstance(self.screen, CockpitScreen):
+            self.screen.tick()
+
+    def say(self, text: str, tone: str) -> None:
+        """One line in the status bar."""
+        self.context.said = Said(text, tone, self.context.clock())
+        if isinstance(self.screen, CockpitScreen):
+            self.screen.sync_bars()
+
+    def go(self, name: str, ticket: str) -> None:
+        """Show a screen, at a ticket where one is named."""
+        if name == "back":
+            name = "board"
+        screen = self._named.get(name)
+        if screen is None:
+            screen = self._named[name] = self._make(name)
+            self.install_screen(screen, name)
+        if screen is self.screen:
+            screen.visit(ticket)
+            return
+        screen.visit(ticket)
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        if name != "board":
+            self.push_screen(name)
+
+    def _make(self, name: str) -> CockpitScreen:
+        if name == "ticket":
+            from tui.ticket.screen import TicketScreen
+
+            return TicketScreen(self.context)
+        from tui.inbox.screen import InboxScreen
+
+        return InboxScreen(self.context)
+
+    # Speaking ------------------------------------------------------------------------------------
+
+    def speak(
+        self, word: Callable[[Journal], object], done: str, then: Callable[[], None] | None = None
+    ) -> None:
+        """Write a person's word on a connection of its own, beside the screen."""
+
+        def work() -> None:
+            from state.words import Refused
+
+            try:
+                journal = Journal.open(self.workspace.journal)
+                try:
+                    word(journal)
+                finally:
+                    journal.close()
+            except (Refused, JournalError) as error:
+                self._from_thread(partial(self.say, str(error), "failed"))
+            else:
+                self._from_thread(lambda: self._spoken(done, then))
+
+        # Not a daemon: leaving the cockpit waits for a word that is being written.
+        threading.Thread(target=work, name="word").start()
+
+    def _spoken(self, done: str, then: Callable[[], None] | None) -> None:
+        if then is not None:
+            then()
+        self.poll()
+        self.say(done, "landed")
+
+    def _from_thread(self, call: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
+            self.call_from_thread(call)
+
+    def start_engine(self) -> str:
+        """Have the engine started beside the screen; why not, or ''."""
+        start = self._start_engine
+        if start is None:
+            return "This cockpit only looks: `jetbox run` starts the engine"
+
+        def work() -> None:
+            try:
+                start()
+            except Exception as error:  # whatever it is, it is shown and the cockpit stays
+                self._from_thread(partial(self._not_started, f"The engine did not start: {error}"))
+
+        self.feed.starting()
+        if isinstance(self.screen, CockpitScreen):
+            self.screen.sync_bars()
+        threading.Thread(target=work, name="start-engine", daemon=True).start()
+        return ""
+
+    def _not_started(self, why: str) -> None:
+        self.feed.not_starting()
+        self.say(why, "failed")

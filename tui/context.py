@@ -1,0 +1,49 @@
+"""What every screen is handed: the workspace, the feed, the look, the clocks, and two ways to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from state.blobs import Blobs
+from state.journal import Journal
+from state.workspace import Workspace
+from tui.feed import Feed
+from tui.look import Look
+
+
+class Said(NamedTuple):
+    """One line in the status bar."""
+
+    text: str
+    tone: str  # text, landed, waiting, failed: a role of the palette
+    at: float
+
+
+@dataclass
+class Context:
+    """Shared by the app and its screens; the app fills in how to speak and where to go."""
+
+    workspace: Workspace
+    feed: Feed
+    blobs: Blobs
+    look: Look
+    clock: Callable[[], float]
+    """Seconds that only grow: for the decision gate and for messages."""
+    now: Callable[[], int]
+    """Wall clock in ms, for ages and dates."""
+    say: Callable[[str, str], None]
+    """Show one line: text, tone."""
+    speak: Callable[[Callable[[Journal], object], str, Callable[[], None] | None], None]
+    """Write a person's word beside the screen: what to write, what to say then, what to do then."""
+    go: Callable[[str, str], None]
+    """Show a screen (board, ticket, inbox, back), at a ticket where one is named."""
+    start_engine: Callable[[], str]
+    """Start the engine beside the screen; why not, or ''."""
+    said: Said | None = None
+    last_key: float = float("-inf")
+    undo: tuple[str, Callable[[Journal], object], str] | None = None
+    """What `u` would do: its words, the word to write, what to say then."""
+    selected: str = ""
+    """The ticket that the board or the inbox has selected last."""

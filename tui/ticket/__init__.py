@@ -1,0 +1,1 @@
+"""One ticket: its tree, and what each part of it gave."""
