@@ -150,7 +150,8 @@ def test_a_full_disk_pauses_the_engine_which_goes_on_when_there_is_room(
 ) -> None:
     lab = make_lab(small_disk / "project")
     gate = tmp_path / "gate"  # on another disk: the command itself needs no room after it
-    lab.ticket("TICKET-1", f"head -c 300000 /dev/urandom > a.txt; while ! test -e {gate}; do sleep 0.02; done")
+    wait = f"while ! test -e {gate}; do sleep 0.02; done"
+    lab.ticket("TICKET-1", f"head -c 300000 /dev/urandom > a.txt; {wait}")
     lab.ticket("TICKET-2", "echo 2 > two.txt", needs=["TICKET-1"])
     with lab.engine():
         made = lab.workspace.worktree("TICKET-1", 1) / "a.txt"
