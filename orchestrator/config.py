@@ -75,7 +75,7 @@ def load(workspace: Workspace) -> Config:
 
 
 def _settings(path: Path) -> Settings:
-    document = _document(path)
+    document = document(path)
     try:
         return Settings.model_validate(document.root.value if document.root else {})
     except ValidationError as error:
@@ -83,7 +83,7 @@ def _settings(path: Path) -> Settings:
 
 
 def _checks(path: Path) -> dict[str, dict[str, Any]]:
-    document = _document(path)
+    document = document(path)
     found: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
     for name, body in (document.root.value if document.root else {}).items():
@@ -96,7 +96,12 @@ def _checks(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _document(path: Path) -> strict_yaml.Document:
+def document(path: Path) -> strict_yaml.Document:
+    """A file of settings, read strictly; one of nothing but comments has no root.
+
+    Raises:
+        TicketError: with every problem.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -1,0 +1,105 @@
+"""A person's own settings, `config.yaml` in their configuration folder: the only file that can grant anything.
+
+No file of a repository is read here. What is left out is as shipped (`configs/sandbox.yaml`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.config import SHIPPED, document
+from state.home import config_home
+from tickets.explain import explain
+from tickets.problems import TicketError
+
+_T = TypeVar("_T", bound=BaseModel)
+Bytes = Annotated[int, Field(ge=1024 * 1024)]
+"""At least one MiB."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LimitSettings(_Strict):
+    """Bounds of each command; what is left out is as it was."""
+
+    memory: Bytes | None = None
+    processes: Annotated[int, Field(ge=8)] | None = None
+    file: Bytes | None = None
+    growth: Bytes | None = None
+    entries: Annotated[int, Field(ge=100)] | None = None
+    scratch: Bytes | None = None
+
+
+class SandboxSettings(_Strict):
+    """What commands find inside."""
+
+    readable: tuple[str, ...] = Field((), strict=False)
+    """Folders of yours that commands can read, `~` allowed."""
+    beside: tuple[str, ...] = Field((), strict=False)
+    """Names in the repository's own folder that commands can read: environments made by you."""
+    environment: tuple[str, ...] = Field((), strict=False)
+    """Names of variables that are passed on. Never put a token here."""
+    programs: tuple[str, ...] = Field((), strict=False)
+    """Known programs; a ticket that names another one asks first."""
+    limits: LimitSettings = LimitSettings()
+
+
+class ApprovalSettings(_Strict):
+    """How an approval is sealed."""
+
+    ssh_key: str | None = None
+    """A key for `ssh-keygen -Y sign`, perhaps with a passphrase or on a token; without, Jetbox's own key."""
+
+
+class AlertSettings(_Strict):
+    """Who is told of what happens, beside the cockpit."""
+
+    file: bool = True
+    """Write `.jetbox/status.jsonl`."""
+    voice: bool = False
+    """Speak what is severe, through the system's own voice."""
+    language: str = "en"
+    """The voice's language."""
+
+
+class User(_Strict):
+    """`config.yaml`."""
+
+    sandbox: SandboxSettings = SandboxSettings()
+    servers: tuple[str, ...] = Field((), strict=False)
+    """Model servers as `host:port`, beside those on this machine; the engine reaches no other."""
+    approval: ApprovalSettings = ApprovalSettings()
+    alerts: AlertSettings = AlertSettings()
+
+
+def path() -> Path:
+    """Where the file is, or would be."""
+    return config_home() / "config.yaml"
+
+
+def load(file: Path | None = None) -> User:
+    """Read a person's settings.
+
+    Raises:
+        TicketError: with every problem, as `file:line:column: field: ...`.
+    """
+    file = file or path()
+    return _read(file, User) if file.is_file() else User()
+
+
+def shipped() -> SandboxSettings:
+    """What commands find inside where nobody says more."""
+    return _read(SHIPPED / "sandbox.yaml", SandboxSettings)
+
+
+def _read(file: Path, model: type[_T]) -> _T:
+    found = document(file)
+    try:
+        return model.model_validate(found.root.value if found.root else {})
+    except ValidationError as error:
+        raise TicketError(explain(error.errors(include_url=False), model, found, file.name)) from error
