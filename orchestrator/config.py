@@ -75,22 +75,22 @@ def load(workspace: Workspace) -> Config:
 
 
 def _settings(path: Path) -> Settings:
-    document = document(path)
+    read = document(path)
     try:
-        return Settings.model_validate(document.root.value if document.root else {})
+        return Settings.model_validate(read.root.value if read.root else {})
     except ValidationError as error:
-        raise TicketError(explain(error.errors(include_url=False), Settings, document, path.name)) from error
+        raise TicketError(explain(error.errors(include_url=False), Settings, read, path.name)) from error
 
 
 def _checks(path: Path) -> dict[str, dict[str, Any]]:
-    document = document(path)
+    read = document(path)
     found: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
-    for name, body in (document.root.value if document.root else {}).items():
+    for name, body in (read.root.value if read.root else {}).items():
         try:
             found[name] = NamedCheck.model_validate(body).model_dump()
         except ValidationError as error:
-            problems += explain(error.errors(include_url=False), NamedCheck, document, path.name, at=(name,))
+            problems += explain(error.errors(include_url=False), NamedCheck, read, path.name, at=(name,))
     if problems:
         raise TicketError(problems)
     return found
@@ -110,10 +110,10 @@ def document(path: Path) -> strict_yaml.Document:
         ) from error
     if not any(line.strip() and not line.lstrip().startswith(b"#") for line in data.splitlines()):
         return strict_yaml.Document(None, [], set())  # nothing but comments: all is as shipped
-    document = strict_yaml.read(data, path.name)
-    root = document.root
+    read = strict_yaml.read(data, path.name)
+    root = read.root
     if root is not None and not isinstance(root.value, dict):
-        document.problems.append(Problem(path.name, root.line, root.column, "file", "expected a map"))
-    if document.problems:
-        raise TicketError(document.problems)
-    return document
+        read.problems.append(Problem(path.name, root.line, root.column, "file", "expected a map"))
+    if read.problems:
+        raise TicketError(read.problems)
+    return read

@@ -1,4 +1,4 @@
-"""A person's own settings, `config.yaml` in their configuration folder: the only file that can grant anything.
+"""A person's own settings, `config.yaml` in their configuration folder: no other file can grant anything.
 
 No file of a repository is read here. What is left out is as shipped (`configs/sandbox.yaml`).
 """
@@ -38,13 +38,13 @@ class LimitSettings(_Strict):
 class SandboxSettings(_Strict):
     """What commands find inside."""
 
-    readable: tuple[str, ...] = Field((), strict=False)
+    readable: tuple[str, ...] = Field(default=(), strict=False)
     """Folders of yours that commands can read, `~` allowed."""
-    beside: tuple[str, ...] = Field((), strict=False)
+    beside: tuple[str, ...] = Field(default=(), strict=False)
     """Names in the repository's own folder that commands can read: environments made by you."""
-    environment: tuple[str, ...] = Field((), strict=False)
+    environment: tuple[str, ...] = Field(default=(), strict=False)
     """Names of variables that are passed on. Never put a token here."""
-    programs: tuple[str, ...] = Field((), strict=False)
+    programs: tuple[str, ...] = Field(default=(), strict=False)
     """Known programs; a ticket that names another one asks first."""
     limits: LimitSettings = LimitSettings()
 
@@ -71,7 +71,7 @@ class User(_Strict):
     """`config.yaml`."""
 
     sandbox: SandboxSettings = SandboxSettings()
-    servers: tuple[str, ...] = Field((), strict=False)
+    servers: tuple[str, ...] = Field(default=(), strict=False)
     """Model servers as `host:port`, beside those on this machine; the engine reaches no other."""
     approval: ApprovalSettings = ApprovalSettings()
     alerts: AlertSettings = AlertSettings()
