@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import begin, health, later, look, words, work
+from orchestrator.cli import begin, health, later, look, sandbox, words, work
 from orchestrator.cli.output import Exit, Failed, complain
 
 _HELP = """Tickets in, reviewed branches out.
@@ -75,6 +75,9 @@ def _app() -> typer.Typer:
 
     for name, verb in _VERBS:
         app.command(name, help=_help(verb))(verb)
+    for name, verb in sandbox.VERBS:
+        sandbox.APP.command(name, help=_help(verb))(verb)
+    app.add_typer(sandbox.APP, name="sandbox")
     anything = {"allow_extra_args": True, "ignore_unknown_options": True}
     for name, verb in later.VERBS:
         app.command(name, help=_help(verb), context_settings=anything)(verb)
