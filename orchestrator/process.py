@@ -1,4 +1,4 @@
-"""One command of a ticket or a check: started, watched, stopped, and nothing of it left running.
+"""A command at work: its output kept, its time and its wishes to stop watched, and how it ended.
 
 Output is bytes: the first and the last part are kept, the middle is counted, so a flood costs no memory.
 While the command runs, what it says can be followed in a file.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from orchestrator.sandbox.backend import Child
 
 MARK = "JETBOX_ACTION"
 """Environment variable that every command and its children carry, by which a later engine finds them."""
@@ -24,10 +24,9 @@ HEAD = TAIL = 512 * 1024
 GRACE = 2.0  # seconds between asking a command to end and ending it
 _POLL = 0.05  # seconds between looks at a wish to stop
 
-_KEPT = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP",
-    "SYSTEMROOT", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "VIRTUAL_ENV",
-    "PROGRAMFILES", "PROGRAMDATA", "WINDIR",
+_SYSTEM = (
+    "SYSTEMROOT", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PROGRAMFILES",
+    "PROGRAMDATA", "WINDIR", "USERNAME", "TEMP", "TMP",
 )  # fmt: skip
 
 
@@ -38,61 +37,72 @@ class Finished:
     exit: int | None
     seconds: float
     output: bytes
-    reason: str  # exited, timeout, stopped, missing
+    reason: str  # exited, timeout, stopped, missing, memory, growth
 
 
-def run(
-    command: str,
-    cwd: Path,
+def environment(names: Iterable[str] = ()) -> dict[str, str]:
+    """What a command gets of this process's environment: a short list, so no token travels along.
+
+    Args:
+        names: further variables to pass on where they are set.
+    """
+    kept = {name: os.environ[name] for name in ("PATH", *_SYSTEM, *names) if name in os.environ}
+    own = str(Path(sys.executable).parent)  # last, so that a machine without `python` still finds one
+    kept["PATH"] = os.pathsep.join(part for part in (kept.get("PATH"), own) if part)
+    return {**kept, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "PYTHONUNBUFFERED": "1"}
+
+
+def follow(
+    child: Child,
+    output: int,
     *,
-    mark: str,
-    env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     stop: threading.Event | None = None,
     live: Path | None = None,
+    sink: Callable[[bytes], None] | None = None,
+    over: Callable[[], str] = lambda: "",
 ) -> Finished:
-    """Run one shell command line to its end.
+    """Watch a command until it has ended, and nothing of it is left.
 
     Args:
-        command: for `sh -c`, or `cmd /c` on Windows.
-        cwd: the folder it starts in.
-        mark: names the action in the environment of everything it starts.
-        env: variables beside the short list that is passed on.
+        child: the command, as a backend has started it.
+        output: the reading end of what it writes to; closed here.
         timeout: seconds of wall time after which it is ended; None for no limit.
         stop: set from outside to end it.
         live: a file to follow the output in while it runs.
+        sink: is given each piece of output as it comes, in another thread.
+        over: says which limit the command has broken, if any; asked now and then.
     """
     began = time.monotonic()
-    if not cwd.is_dir():
-        return Finished(None, 0.0, f"the folder {cwd} is gone\n".encode(), "missing")
-    child = subprocess.Popen(
-        command,
-        shell=True,
-        cwd=cwd,
-        env={**environment(), **(env or {}), MARK: mark},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=_POSIX,
-        creationflags=_NEW_GROUP,
-    )
-    keeper, silent = _Keeper(live), threading.Event()
-    reader = threading.Thread(target=_drain, args=(child, keeper, silent), daemon=True)
+    keeper, silent = Keeper(live), threading.Event()
+    reader = threading.Thread(target=_drain, args=(output, keeper, silent, sink), daemon=True)
     reader.start()
-    reason = _watch(child, silent, began, timeout, stop)
-    _signal_group(child.pid, force=True)  # what it left behind ends with it,
-    end_marked(mark)  # in a session of its own too
+    reason = ""
+    while not reason and child.popen.poll() is None:
+        if timeout is not None and time.monotonic() - began >= timeout:
+            reason = "timeout"
+        elif stop is not None and stop.is_set():
+            reason = "stopped"
+        elif broken := over():
+            reason = broken
+        elif silent.wait(_POLL):  # the end of the output tells of the end at once; looking is for the rest
+            _ended(child, _POLL)
+    if reason in ("timeout", "stopped"):
+        child.ask()
+        _ended(child, GRACE)
+    child.end()
     reader.join(timeout=GRACE)
-    seconds = time.monotonic() - began
-    return Finished(child.returncode if reason == "exited" else None, seconds, keeper.bytes(), reason)
+    reason = reason or over() or "exited"
+    exit_code = child.popen.returncode if reason == "exited" else None
+    return Finished(exit_code, time.monotonic() - began, keeper.bytes(), reason)
 
 
-def environment() -> dict[str, str]:
-    """What a command gets of this process's environment: a short list, so no token travels along."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    own = str(Path(sys.executable).parent)  # last, so that a machine without `python` still finds one
-    kept["PATH"] = os.pathsep.join(part for part in (kept.get("PATH"), own) if part)
-    return {**kept, "GIT_TERMINAL_PROMPT": "0", "PYTHONUNBUFFERED": "1"}
+def _ended(child: Child, seconds: float) -> None:
+    """Wait for the end, but no longer than this."""
+    import subprocess
+
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.popen.wait(seconds)
 
 
 def end_marked(mark: str) -> int:
@@ -111,57 +121,10 @@ def end_marked(mark: str) -> int:
     return len(found)
 
 
-def _watch(
-    child: subprocess.Popen[bytes],
-    silent: threading.Event,
-    began: float,
-    timeout: float | None,
-    stop: threading.Event | None,
-) -> str:
-    """Wait for the end. The end of the output tells of it at once; looking now and then is for the rest."""
-    while child.poll() is None:
-        if timeout is not None and time.monotonic() - began >= timeout:
-            _end(child)
-            return "timeout"
-        if stop is not None and stop.is_set():
-            _end(child)
-            return "stopped"
-        if silent.wait(_POLL):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_POLL)
-    return "exited"
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, then end."""
-    _signal_group(child.pid, force=False)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(GRACE)
-        return
-    _signal_group(child.pid, force=True)
-    child.wait()
-
-
-if sys.platform == "win32":
-    _POSIX, _NEW_GROUP = False, subprocess.CREATE_NEW_PROCESS_GROUP
-
-    def _signal_group(pid: int, *, force: bool) -> None:
-        subprocess.run(
-            ["taskkill", "/T", *(["/F"] if force else []), "/PID", str(pid)], capture_output=True, check=False
-        )
-
-else:
-    _POSIX, _NEW_GROUP = True, 0
-
-    def _signal_group(pid: int, *, force: bool) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
-
-
-class _Keeper:
+class Keeper:
     """The head and the tail of a stream, and its head in a file to follow."""
 
-    def __init__(self, live: Path | None) -> None:
+    def __init__(self, live: Path | None = None) -> None:
         self._head = bytearray()
         self._tail = bytearray()
         self._skipped = 0
@@ -172,6 +135,7 @@ class _Keeper:
                 self._file = live.open("wb", buffering=0)
 
     def add(self, data: bytes) -> None:
+        """Take the next piece."""
         room = HEAD - len(self._head)
         if room > 0:
             if self._file is not None:
@@ -185,24 +149,28 @@ class _Keeper:
             del self._tail[:-TAIL]
 
     def close(self) -> None:
+        """Nothing more comes."""
         if self._file is not None:
             self._file.close()
 
     def bytes(self) -> bytes:
+        """What is kept, with a line where the middle is missing."""
         if not self._skipped:
             return bytes(self._head + self._tail)
         return bytes(self._head) + b"\n[... %d bytes left out ...]\n" % self._skipped + bytes(self._tail)
 
 
-def _drain(child: subprocess.Popen[bytes], keeper: _Keeper, silent: threading.Event) -> None:
-    assert child.stdout is not None
-    fd = child.stdout.fileno()
+def _drain(
+    output: int, keeper: Keeper, silent: threading.Event, sink: Callable[[bytes], None] | None
+) -> None:
     try:
-        while data := os.read(fd, 65536):
+        while data := os.read(output, 65536):
             keeper.add(data)
+            if sink is not None:
+                sink(data)
     except OSError:
         pass
     finally:
         silent.set()
         keeper.close()
-        child.stdout.close()
+        os.close(output)

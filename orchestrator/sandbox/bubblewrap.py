@@ -1,0 +1,221 @@
+"""Linux, first choice: bubblewrap. Namespaces for everything; nothing is there but what is mounted.
+
+Inside: the system's programs and the box's readable folders read-only, the worktree writable with its `.git`
+read-only, private /tmp and /dev/shm of limited size, its own loopback and no other network. As an ordinary
+user it maps that user into a user namespace and forbids further ones. As root it needs no user namespace, and
+the uid is dropped before the command starts: root inside a user namespace would still own root's files.
+
+The stages: `sh` joins the control group and offers itself to the kernel's memory killer first; `bwrap` builds
+the box; as root `setpriv` drops the uid and all rights; `prlimit` sets the bounds; the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.sandbox import cgroup
+from orchestrator.sandbox.backend import Unusable
+from orchestrator.sandbox.box import Box
+from orchestrator.sandbox.lend import lent, uid_for
+from orchestrator.sandbox.system import ETC, SYSTEM, people, system_tool
+
+_STAGE = (
+    "exec 3>&2 2>/dev/null; echo 1000 >/proc/self/oom_score_adj; "
+    'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@" 2>&3 3>&-'
+)
+_DROP = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
+_HARMLESS = ("core.repositoryformatversion", "core.bare", "extensions.objectformat", "extensions.refstorage")
+_FILES = 4096  # open files of a process
+
+
+class Bubblewrap:
+    """Commands in namespaces built by `bwrap`."""
+
+    name = "bubblewrap"
+    weaker: tuple[str, ...] = ()
+
+    def obstacle(self) -> str | None:
+        """Why it cannot be tried here."""
+        if sys.platform != "linux":
+            return "bubblewrap is for Linux"
+        for tool in ("bwrap", "prlimit", *(("setpriv",) if os.geteuid() == 0 else ())):
+            if system_tool(tool) is None:
+                package = "bubblewrap" if tool == "bwrap" else "util-linux"
+                return f"{tool} was not found: `apt-get install {package}` (or your system's way) brings it"
+        return None
+
+    def start(self, argv: Sequence[str], box: Box, output: int) -> Boxed:
+        """Start a program in its box."""
+        if why := self.obstacle():
+            raise Unusable(why)
+        uid = uid_for(box.worktree)
+        group = cgroup.make(box.limits)
+        with contextlib.ExitStack() as undo, _Descriptors() as data:
+            if group is not None:
+                undo.callback(group.remove)
+            undo.enter_context(lent(box.worktree, uid))
+            stages = [
+                "/bin/sh",
+                "-c",
+                _STAGE,
+                "sh",
+                *(str(e) for e in (group.entries if group else ())),
+                "--",
+            ]
+            stages += [str(system_tool("bwrap")), *arguments(box, uid, data), "--"]
+            if uid is not None:
+                stages += [str(system_tool("setpriv")), f"--reuid={uid}", f"--regid={uid}", *_DROP, "--"]
+            limits = box.limits
+            stages += [str(system_tool("prlimit")), f"--data={limits.memory}", f"--nproc={limits.processes}"]
+            stages += [f"--fsize={limits.file}", "--core=0", f"--nofile={_FILES}", "--", *argv]
+            popen = subprocess.Popen(
+                stages,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=dict(box.env),
+                cwd="/",
+                pass_fds=data.all,
+                start_new_session=True,
+            )
+            return Boxed(popen, undo.pop_all())
+
+
+class Boxed:
+    """A command inside: the process namespace ends with `bwrap`, and everything in it with the namespace."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], undo: contextlib.ExitStack) -> None:
+        self.popen, self._undo = popen, undo
+
+    def ask(self) -> None:
+        """TERM to each process inside, the namespace's own init excepted."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self.popen.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if process.name() != "bwrap":
+                        process.send_signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """Kill the namespace. Waiting for `bwrap` alone would not do: it dies before its init is reaped."""
+        import psutil
+
+        inside: list[psutil.Process] = []
+        if self.popen.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                inside = psutil.Process(self.popen.pid).children(recursive=True)
+            self.popen.kill()
+        self.popen.wait()
+        psutil.wait_procs(inside, timeout=5.0)
+        self._undo.close()
+
+
+def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
+    """`bwrap`'s arguments for a box. Pure but for the descriptors, which hold small generated files."""
+    worktree, scratch = str(box.worktree), str(box.limits.scratch)
+    out = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    out += ["--hostname", "jetbox", "--die-with-parent", "--new-session"]
+    if uid is None:
+        out += ["--unshare-user", "--disable-userns"]
+    else:  # only to drop the uid, which drops them all
+        out += ["--cap-drop", "ALL"]
+        out += [word for cap in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{cap}")]
+    for path in map(Path, SYSTEM):
+        if path.is_symlink():
+            out += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            out += ["--ro-bind", str(path), str(path)]
+    out += ["--dir", "/etc"]
+    for path in map(Path, ETC):
+        if path.exists():
+            out += [*_above(path), "--ro-bind", str(path.resolve()), str(path)]
+    for name, text in people(os.getuid() if uid is None else uid).items():
+        out += ["--perms", "0444", "--ro-bind-data", data.hold(text), f"/etc/{name}"]
+    out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
+    out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/tmp"]
+    out += ["--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
+    for each in sorted(box.readable, key=lambda path: len(path.parts)):
+        if each.exists():
+            out += [*_above(each), "--ro-bind", str(each), str(each)]
+    if box.git_dir is not None:
+        out += _git(box.git_dir, data)
+    out += [*_above(box.worktree), "--bind", worktree, worktree]
+    own = box.worktree / ".git"
+    if own.is_dir() and not own.is_symlink():
+        out += _git(own, data)
+    elif own.exists() or own.is_symlink():
+        out += ["--ro-bind", str(own), str(own)]
+    out += ["--remount-ro", "/", "--chdir", worktree]
+    return [*out, "--seccomp", data.hold(_filter())]
+
+
+def _above(path: Path) -> list[str]:
+    """The folders above a mount, which `bwrap` would make for its own user alone."""
+    return [word for folder in reversed(path.parents[:-1]) for word in ("--dir", str(folder))]
+
+
+def _git(folder: Path, data: _Descriptors) -> list[str]:
+    """A git directory, read-only, with each configuration replaced: a real one may hold tokens."""
+    out = [*_above(folder), "--ro-bind", str(folder), str(folder)]
+    configs = [folder / "config", folder / "config.worktree"]
+    if (folder / "modules").is_dir():
+        configs += (folder / "modules").rglob("config")
+    for config in configs:
+        if config.is_file():
+            out += ["--perms", "0444", "--ro-bind-data", data.hold(_plain(config)), str(config)]
+    return out
+
+
+def _plain(config: Path) -> bytes:
+    """Of a git configuration, only what git needs in order to read the repository."""
+    section, kept = "", []
+    for raw in config.read_text(errors="replace").splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            section = line.strip("[]").strip().lower()
+        name, _, value = line.partition("=")
+        key, value = f"{section}.{name.strip().lower()}", value.strip()
+        if key in _HARMLESS and value.isalnum():
+            kept.append(f"[{section}]\n\t{name.strip()} = {value}\n")
+    return "".join(kept).encode()
+
+
+def _filter() -> bytes:
+    from orchestrator.sandbox.seccomp import filter_for
+
+    return filter_for("bubblewrap")
+
+
+class _Descriptors:
+    """Small files that are passed by descriptor, open until the command has been started."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """To be inherited by `bwrap`, which closes each once it is read."""
+        return tuple(self._open)
+
+    def hold(self, content: bytes) -> str:
+        """A descriptor from which this content is read, as `bwrap` takes it."""
+        fd = os.memfd_create("jetbox", 0) if sys.platform == "linux" else -1
+        self._open.append(fd)
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return str(fd)
+
+    def __enter__(self) -> _Descriptors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._open:
+            os.close(fd)

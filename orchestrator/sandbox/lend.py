@@ -1,0 +1,73 @@
+"""As root: commands run under an unprivileged user, to whom the worktree is lent for that time.
+
+Root without capabilities still owns every file of root's; a user that owns nothing does not. The uid is
+worked out from the worktree, so that two tickets at work cannot reach each other either. Nothing of this
+applies to an ordinary user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_FIRST, _COUNT = 64_000, 1_000
+"""Above what systems give to people and services, below what they give to containers."""
+
+
+def uid_for(worktree: Path) -> int | None:
+    """The uid (and gid) that commands in this worktree run under; None where they run as the caller."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return None
+    return _FIRST + zlib.crc32(os.fsencode(worktree)) % _COUNT
+
+
+@contextlib.contextmanager
+def lent(worktree: Path, uid: int | None) -> Iterator[None]:
+    """Make the worktree the unprivileged user's for the time of a command, and take it back after it.
+
+    Its `.git` stays as it is. A file with further names (hard links) is not lent: they may lie elsewhere.
+    Nothing else may write to the worktree meanwhile; what a crash left lent comes back with the next command.
+    """
+    if sys.platform == "win32" or uid is None:
+        yield
+        return
+    owner = worktree.stat()
+    back, group = (owner.st_uid, owner.st_gid) if not _ours(owner.st_uid) else (os.geteuid(), os.getegid())
+    _change(worktree, uid, uid, lambda found: found.st_uid != uid and _lendable(found, back))
+    try:
+        yield
+    finally:
+        _change(worktree, back, group, lambda found: _ours(found.st_uid))
+
+
+def _ours(uid: int) -> bool:
+    return _FIRST <= uid < _FIRST + _COUNT
+
+
+def _lendable(found: os.stat_result, owner: int) -> bool:
+    single = stat.S_ISDIR(found.st_mode) or found.st_nlink == 1
+    return _ours(found.st_uid) or (found.st_uid == owner and single)
+
+
+if sys.platform != "win32":
+
+    def _change(top: Path, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
+        """Change owners below a folder, by descriptors and without following a link."""
+
+        def one(name: str, folder: int | None) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                if wanted(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                    os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+
+        one(str(top), None)
+        for at, folders, files, folder in os.fwalk(top, follow_symlinks=False):
+            if at == str(top) and ".git" in folders:
+                folders.remove(".git")
+            for name in (*folders, *files):
+                if not (at == str(top) and name == ".git"):
+                    one(name, folder)

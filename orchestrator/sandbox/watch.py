@@ -1,0 +1,89 @@
+"""Limits that no call of the system holds: how much a worktree grows, what all processes hold together.
+
+A look costs next to nothing: the file system is asked how full it is, and only when it has filled by more
+than the limit is the worktree walked. What a look misses between two of them is bounded by the limits that
+the backend sets (the largest file, the memory of one process, the size of /tmp).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from orchestrator.sandbox.box import Limits
+
+_MEMORY_EVERY = 0.5  # seconds: this look walks the process table
+_WALK_EVERY = 2.0  # seconds: others may be filling the disk
+
+
+class Watch:
+    """Watches one command; begun before it starts."""
+
+    def __init__(self, worktree: Path, limits: Limits) -> None:
+        self._worktree, self._limits = worktree, limits
+        self._began = time.time() - 0.1  # file times are coarse
+        self._used, self._entries = self._filled()
+        self._memory_at = time.monotonic() + _MEMORY_EVERY
+        self._walk_at = 0.0
+        self._pid = 0
+
+    def of(self, pid: int) -> Watch:
+        """The process whose descendants are counted."""
+        self._pid = pid
+        return self
+
+    def over(self) -> str:
+        """`growth` or `memory` when that limit is broken, else nothing."""
+        used, entries = self._filled()
+        grown = used - self._used > self._limits.growth or entries - self._entries > self._limits.entries
+        if grown and time.monotonic() >= self._walk_at:
+            self._walk_at = time.monotonic() + _WALK_EVERY
+            if self._has_grown():
+                return "growth"
+        if time.monotonic() >= self._memory_at:
+            self._memory_at = time.monotonic() + _MEMORY_EVERY
+            if self._held() > self._limits.memory:
+                return "memory"
+        return ""
+
+    def _filled(self) -> tuple[int, int]:
+        """Bytes and entries in use on the worktree's file system."""
+        if not hasattr(os, "statvfs"):
+            return 0, 0
+        try:
+            found = os.statvfs(self._worktree)
+        except OSError:
+            return 0, 0
+        return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_files - found.f_ffree
+
+    def _has_grown(self) -> bool:
+        """Whether what changed in the worktree since the command began is over a limit."""
+        used = entries = 0
+        for _, folders, files, folder in _walk(self._worktree):
+            for name in (*folders, *files):
+                with contextlib.suppress(OSError):
+                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    if found.st_ctime >= self._began:
+                        used += found.st_blocks * 512
+                        entries += 1
+            if used > self._limits.growth or entries > self._limits.entries:
+                return True
+        return False
+
+    def _held(self) -> int:
+        """Bytes that all processes of the command hold."""
+        import psutil
+
+        total = 0
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self._pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    memory = process.memory_info()
+                    total += memory.rss - getattr(memory, "shared", 0)
+        return total
+
+
+def _walk(top: Path):  # type: ignore[no-untyped-def]  # os.fwalk is not there on Windows, where nothing calls this
+    return os.fwalk(top, follow_symlinks=False)
