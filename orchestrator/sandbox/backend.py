@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,11 +12,37 @@ class Unusable(Exception):
     """The backend cannot run commands on this machine; the message says why and what helps."""
 
 
+class Process(Protocol):
+    """What is used of `subprocess.Popen`, for backends that start their programs in another way."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, as the system knows it."""
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code; None until `poll` or `wait` has seen the end."""
+
+    def poll(self) -> int | None:
+        """The exit code if it has ended. Never waits."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, at most `timeout` seconds.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended by then.
+        """
+
+    def kill(self) -> None:
+        """End it at once; nothing happens when it has ended."""
+
+
 class Child(Protocol):
     """A command that was started, with everything that it starts in turn."""
 
-    popen: subprocess.Popen[bytes]
-    """What is waited for. Its exit code is the command's own."""
+    @property
+    def popen(self) -> Process:
+        """What is waited for. Its exit code is the command's own."""
 
     def ask(self) -> None:
         """Ask the command and its children to end (TERM, or what the system has for it)."""
