@@ -33,6 +33,7 @@ class Event:
 
 TYPES: dict[str, str] = {
     "engine.started": "the engine took the lock: pid, version",
+    "engine.isolation": "what holds the commands of this run: isolation, tried [[name, held], ...]",
     "engine.stopped": "the engine gave the lock back",
     "engine.paused": "nothing new is dispatched: why",
     "engine.resumed": "dispatching again",
@@ -57,11 +58,12 @@ TYPES: dict[str, str] = {
     "merge.proposed": "id, kind, digest, subject, summary, diff",
     "proposal.stale": "id, why",
     "proposal.used": "id: the approval has been acted on, it serves no second time",
-    "proposal.approved": "a person's word: id, digest, by, nonce",
+    "proposal.approved": "a person's word: id, digest, by, nonce, contract (see state/contract.py)",
     "proposal.denied": "a person's word: id, digest, by, reason",
     "asked.cancel": "a person's word: by",
     "asked.retry": "a person's word: by, comment",
-    "asked.rollback": "a person's word: by",
+    "asked.rollback": "a person's word: by, contract",
     "asked.restore": "a person's word: by, attempt",
+    "consent.given": "a person's word: by, phrase, session (seq of engine.started), contract",
 }
 """Every event type and what its body holds. An event of another type is refused on writing."""

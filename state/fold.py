@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple
 
-from state.canonical import canonical
+from state.canonical import canonical, loads
 from state.events import Event
 from tickets.lifecycle import LIVE, PROPOSALS, Answer, State, Trigger, step
 
@@ -37,7 +37,9 @@ _STATES = {str(state): state for state in State}
 def apply(db: sqlite3.Cursor, event: Event) -> None:
     """Bring the views up to date with one event."""
     if not event.ticket:
-        if event.type.startswith("engine."):
+        if event.type in ("engine.started", "engine.isolation", "engine.stopped", "consent.given"):
+            _session(db, event)
+        if event.type.startswith("engine.") and event.type != "engine.isolation":
             _engine(db, event)
         return
     if action := _ACTIONS.get(event.type):
@@ -80,6 +82,25 @@ def _update(db: sqlite3.Cursor, event: Event, changes: Changes, where: str = "",
 def _engine(db: sqlite3.Cursor, event: Event) -> None:
     said = {**event.body, "state": event.type.removeprefix("engine."), "at": event.at}
     db.execute("INSERT OR REPLACE INTO meta VALUES ('engine',?)", (canonical(said),))
+
+
+def _session(db: sqlite3.Cursor, event: Event) -> None:
+    """The run of the engine that is the latest: what holds its commands, and what a person consented to."""
+    if event.type == "engine.started":
+        said = {"seq": event.seq, "at": event.at, "open": True, "isolation": "", "tried": [], "consent": {}}
+    else:
+        row = db.execute("SELECT value FROM meta WHERE key='session'").fetchone()
+        if row is None:
+            return
+        said = loads(row[0])
+    body = event.body
+    if event.type == "engine.isolation":
+        said |= {"isolation": body["isolation"], "tried": body.get("tried") or []}
+    elif event.type == "engine.stopped":
+        said["open"] = False
+    elif event.type == "consent.given" and body.get("session") == said["seq"]:
+        said["consent"] = body
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('session',?)", (canonical(said),))
 
 
 # Ticket files ----------------------------------------------------------------------------------------

@@ -121,6 +121,17 @@ class Proposal(NamedTuple):
     changed: int
 
 
+class Session(NamedTuple):
+    """One run of the engine: the latest."""
+
+    seq: int  # of its engine.started
+    at: int  # ms of wall clock
+    open: bool  # as far as the journal knows: one that was killed has not said so
+    isolation: str  # what holds its commands; none: nothing does; '': not chosen yet
+    tried: list[list[Any]]  # names of what was tried, and whether it held
+    consent: dict[str, Any]  # a person's word that commands may run without a sandbox; {} while there is none
+
+
 def verdict(passed: bool, side: str) -> str:
     """A receipt in words. On the base only `red` checks are run, and there they have to fail."""
     if side == "base":
@@ -321,6 +332,17 @@ class Views:
         """What the engine last said of itself: state, at, pid, why."""
         row = self._one("SELECT value FROM meta WHERE key = 'engine'")
         return dict(self._json(row[0])) if row else {}
+
+    def session(self) -> Session | None:
+        """The latest run of the engine; None before the first."""
+        row = self._one("SELECT value FROM meta WHERE key = 'session'")
+        with reading(self._path):
+            return Session(**self._json(row[0])) if row else None
+
+    def isolation(self) -> str:
+        """What holds the commands of the engine that runs: a sandbox's name, `none`, '' where unknown."""
+        session = self.session()
+        return session.isolation if session is not None and session.open else ""
 
 
 def _rank(kind: str) -> int:

@@ -7,12 +7,19 @@ at once get one truth: the first word counts, the second is told so. No engine n
 from __future__ import annotations
 
 import getpass
-import secrets
+import os
+import sys
+from pathlib import Path
 
+from state.approval_key import KeySealer
+from state.contract import ContractNotAccepted, Matter, Sealer, SealError, draw_up, session_id
 from state.events import Event, New
 from state.journal import Journal
-from state.views import Card, Proposal, Ticket, Views
+from state.views import Attempt, Card, Proposal, Session, Ticket, Views
 from tickets.lifecycle import ENDED, LIVE, State
+
+if sys.platform != "win32":
+    import pwd
 
 
 class Refused(Exception):
@@ -23,20 +30,70 @@ class Stale(Refused):
     """The digest named is not the one that waits: what was shown is not what would be approved."""
 
 
-def approve(journal: Journal, proposal: str, digest: str, by: str | None = None) -> Event:
-    """Approve exactly the content that `digest` names.
+def approve(
+    journal: Journal,
+    proposal: str,
+    digest: str,
+    by: str | None = None,
+    *,
+    sealer: Sealer | None = None,
+    signoff: str = "",
+) -> Event:
+    """Approve exactly the content that `digest` names: the contract is drawn up, sealed and written.
+
+    Args:
+        journal: of the workspace.
+        proposal: its id, or how it begins.
+        digest: of what was shown.
+        by: who says so; the system's user where it is left out.
+        sealer: the person's; Jetbox's own key where it is left out. It may ask for a passphrase.
+        signoff: what the person pressed or typed.
 
     Raises:
         Stale: the content has changed or the proposal is void.
-        Refused: there is no such proposal, or it has been decided already.
+        Refused: there is no such proposal, it has been decided already, or it cannot be sealed.
     """
+    who = by or person()
+    found = _open(journal.views, proposal, digest)
+    ticket = journal.views.ticket(found.ticket)
+    back = str((ticket.spec if ticket else {}).get("rollback") or "revert")
+    record = _contract(journal, found, who, sealer, signoff, {"how": back, "rehearsed": ""})
 
-    def decide(views: Views) -> list[New]:
-        found = _open(views, proposal, digest)
-        body = {"id": found.id, "digest": digest, "by": by or person(), "nonce": secrets.token_hex(8)}
-        return [New("proposal.approved", body, found.ticket, found.attempt)]
+    def decide(views: Views) -> list[New]:  # sealing may have taken the time of a passphrase
+        again = _open(views, found.id, digest)
+        body = {"id": again.id, "digest": digest, "by": who, "nonce": record["nonce"], "contract": record}
+        return [New("proposal.approved", body, again.ticket, again.attempt)]
 
     return journal.transact(decide)[0]
+
+
+def _contract(
+    journal: Journal,
+    asked: Proposal | Matter,
+    by: str,
+    sealer: Sealer | None,
+    signoff: str,
+    rollback: dict[str, str],
+) -> dict[str, object]:
+    try:
+        return draw_up(
+            asked,
+            by,
+            session_id(),
+            signoff,
+            sealer or KeySealer(),
+            workspace=folder_of(journal),
+            rollback=rollback,
+        )
+    except ContractNotAccepted as refused:
+        raise Stale(str(refused)) from refused
+    except SealError as error:
+        raise Refused(str(error)) from error
+
+
+def folder_of(journal: Journal) -> str:
+    """The workspace that a journal belongs to: what a contract is bound to, beside the content."""
+    return str(journal.path.resolve().parent.parent)
 
 
 def deny(journal: Journal, proposal: str, digest: str, reason: str, by: str | None = None) -> Event:
@@ -87,16 +144,42 @@ def retry(journal: Journal, ticket: str, comment: str = "", by: str | None = Non
     return journal.transact(decide)[0]
 
 
-def rollback(journal: Journal, ticket: str, by: str | None = None) -> Event:
-    """Ask to undo what landed."""
+def rollback(
+    journal: Journal,
+    ticket: str,
+    by: str | None = None,
+    *,
+    sealer: Sealer | None = None,
+    signoff: str = "",
+) -> Event:
+    """Ask to undo what landed. It moves the base branch, so it is sealed as an approval is.
+
+    Raises:
+        Refused: nothing of the ticket has landed, or it cannot be sealed.
+    """
+    who = by or person()
+    matter = rollback_matter(_landed(journal.views, ticket))
+    plan = {"how": f"retry {ticket}", "rehearsed": ""}
+    record = _contract(journal, matter, who, sealer, signoff, plan)
 
     def decide(views: Views) -> list[New]:
-        card = _card(views, ticket)
-        if card.state != State.LANDED:
-            raise Refused(f"{ticket} is {card.state}: only what landed can be rolled back")
-        return [New("asked.rollback", {"by": by or person()}, ticket)]
+        if rollback_matter(_landed(views, ticket)) != matter:
+            raise Stale(f"{ticket} has changed meanwhile: look at it again")
+        return [New("asked.rollback", {"by": who, "contract": record}, ticket)]
 
     return journal.transact(decide)[0]
+
+
+def rollback_matter(landed: Attempt) -> Matter:
+    """What a word to roll back is about: one landed commit."""
+    return Matter("rollback", {"ticket": landed.ticket, "attempt": landed.number, "commit": landed.commit})
+
+
+def _landed(views: Views, ticket: str) -> Attempt:
+    card = _card(views, ticket)
+    if card.state != State.LANDED:
+        raise Refused(f"{ticket} is {card.state}: only what landed can be rolled back")
+    return next(a for a in views.attempts(ticket) if a.number == card.attempt)
 
 
 def restore(journal: Journal, ticket: str, by: str | None = None) -> Event:
@@ -113,11 +196,56 @@ def restore(journal: Journal, ticket: str, by: str | None = None) -> Event:
     return journal.transact(decide)[0]
 
 
+def phrase_of(folder: str) -> str:
+    """What has to be typed before commands run without a sandbox in this workspace."""
+    return f"run unsandboxed in {Path(folder).name}"
+
+
+def consent(journal: Journal, phrase: str, by: str | None = None, *, sealer: Sealer | None = None) -> Event:
+    """Let commands run without a sandbox, in this workspace, for as long as its engine runs.
+
+    Raises:
+        Refused: the phrase is another, no engine runs, a sandbox holds, or it cannot be sealed.
+    """
+    who, folder = by or person(), folder_of(journal)
+    if phrase != phrase_of(folder):
+        raise Refused(f"not what has to be typed: {phrase_of(folder)}")
+    session = _unsandboxed(journal.views)
+    matter = consent_matter(session)
+    record = _contract(journal, matter, who, sealer, phrase, {"how": "stop the engine", "rehearsed": ""})
+
+    def decide(views: Views) -> list[New]:
+        if consent_matter(_unsandboxed(views)) != matter:
+            raise Stale("another engine has started meanwhile: look at it again")
+        body = {"by": who, "phrase": phrase, "session": session.seq, "contract": record}
+        return [New("consent.given", body)]
+
+    return journal.transact(decide)[0]
+
+
+def consent_matter(session: Session) -> Matter:
+    """What a consent is about: one run of the engine."""
+    subject = {"session": session.seq, "started": session.at, "isolation": session.isolation}
+    return Matter("consent", subject)
+
+
+def _unsandboxed(views: Views) -> Session:
+    session = views.session()
+    if session is None or not session.open:
+        raise Refused("no engine runs here: consent counts for one run of it, so start it first")
+    if session.isolation != "none":
+        held = session.isolation or "not chosen yet"
+        raise Refused(f"commands run in a sandbox here ({held}): there is nothing to consent to")
+    return session
+
+
 def person() -> str:
-    """Who sits here, as the system knows them."""
+    """Who sits here, as the system knows them, whatever the environment says."""
     try:
+        if sys.platform != "win32":
+            return pwd.getpwuid(os.getuid()).pw_name
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # ImportError: Windows without a user name
+    except (KeyError, OSError, ImportError):  # no such user; Windows without a user name
         return "unknown"
 
 
