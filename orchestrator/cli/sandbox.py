@@ -14,7 +14,6 @@ APP = typer.Typer(
     help="One command or one edit, held as a ticket's would be.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=True,
 )
 
 
