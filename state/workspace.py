@@ -58,6 +58,11 @@ class Workspace:
         return self.home / "ballast"
 
     @property
+    def status(self) -> Path:
+        """What happened, for programs that follow it: derived from the journal."""
+        return self.home / "status.jsonl"
+
+    @property
     def runs(self) -> Path:
         """The run folders of child processes: data, training, evaluation."""
         return self.root / "runs"
