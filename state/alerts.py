@@ -108,6 +108,11 @@ def damaged(problem: str) -> Alert:
     return Alert(Severity.SEVERE, "severe", shortened(f"journal damaged: {problem}"))
 
 
+def paused(why: str) -> Alert:
+    """The engine has paused; where the journal has room for the event, `alert` makes the same of it."""
+    return Alert(Severity.SEVERE, "severe", shortened(f"engine paused: {why}"))
+
+
 def shortened(text: str) -> str:
     """The beginning of a text, in one line of at most 200 characters."""
     line = " ".join(text[: 4 * _LONGEST].split())
@@ -118,7 +123,7 @@ def _told(event: Event, proposals: Sequence[Proposal]) -> tuple[Severity, str, s
     body, why = event.body, str(event.body.get("why") or "")
     match event.type:
         case "engine.paused":
-            return Severity.SEVERE, "severe", f"engine paused: {why}"
+            return Severity.SEVERE, "severe", paused(why).text
         case "engine.isolation":
             if body.get("isolation") == "none":
                 return Severity.SEVERE, "severe", "no sandbox holds on this machine: commands wait for you"

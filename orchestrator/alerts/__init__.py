@@ -16,12 +16,15 @@ class Alerts:
     """All that an engine tells, as a person's settings ask for it. Nothing here blocks it or raises."""
 
     def __init__(self, workspace: Workspace, settings: AlertSettings, head: int) -> None:
-        """Begin to follow; `head` is the seq of the last event before this engine."""
+        """`head` is the seq of the last event before this engine."""
         self._followers: list[Follower] = []
         if settings.file:
             from orchestrator.alerts.file import FileSink
 
             self._followers.append(Follower(workspace.journal, head, FileSink(workspace)))
+
+    def start(self) -> None:
+        """Begin to follow the journal, which has to be there."""
         for follower in self._followers:
             follower.start()
 

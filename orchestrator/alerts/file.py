@@ -21,7 +21,7 @@ from state.journal import Journal
 from state.workspace import Workspace
 
 LIMIT = 4 << 20
-"""Bytes after which a new file is begun: some 10,000 events."""
+"""Bytes after which a new file is begun: some thousand events."""
 
 BACKLOG = 10_000
 """Events of a journal that is older than the file: how many of the last ones get a line."""

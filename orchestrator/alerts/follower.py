@@ -44,7 +44,7 @@ class Sink(Protocol):
         """An alert that is not in the journal."""
 
     def rest(self) -> float | None:
-        """All has been taken. Seconds after which it wants to be called in any case."""
+        """All has been taken. Seconds after which it wants to be called in any case; 0: it is not done."""
 
     def leave(self) -> None:
         """The engine leaves: cut short what takes long. Called from another thread."""
@@ -99,10 +99,10 @@ class Follower:
         while True:
             leaving = self._leave.is_set()  # before the look, so that the last look sees everything
             seq = self._drain(journal, seq)
-            if leaving:
-                return
             wait = self._sink.rest()
             self._trouble = ""
+            if leaving and wait != 0.0:
+                return
             self._wake.wait(wait)
             self._wake.clear()
 
