@@ -22,6 +22,7 @@ from pathlib import Path
 from orchestrator.sandbox import cgroup
 from orchestrator.sandbox.backend import Unusable
 from orchestrator.sandbox.box import Box
+from orchestrator.sandbox.gitconfig import made_up
 from orchestrator.sandbox.lend import lent, uid_for
 from orchestrator.sandbox.system import ETC, SYSTEM, people, system_tool
 
@@ -30,7 +31,6 @@ _STAGE = (
     'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@" 2>&3 3>&-'
 )
 _DROP = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
-_HARMLESS = ("core.repositoryformatversion", "core.bare", "extensions.objectformat", "extensions.refstorage")
 _FILES = 4096  # open files of a process
 
 
@@ -165,27 +165,9 @@ def _above(path: Path) -> list[str]:
 def _git(folder: Path, data: _Descriptors) -> list[str]:
     """A git directory, read-only, with each configuration replaced: a real one may hold tokens."""
     out = [*_above(folder), "--ro-bind", str(folder), str(folder)]
-    configs = [folder / "config", folder / "config.worktree"]
-    if (folder / "modules").is_dir():
-        configs += (folder / "modules").rglob("config")
-    for config in configs:
-        if config.is_file():
-            out += ["--perms", "0444", "--ro-bind-data", data.hold(_plain(config)), str(config)]
+    for config, content in made_up(folder).items():
+        out += ["--perms", "0444", "--ro-bind-data", data.hold(content), str(config)]
     return out
-
-
-def _plain(config: Path) -> bytes:
-    """Of a git configuration, only what git needs in order to read the repository."""
-    section, kept = "", []
-    for raw in config.read_text(errors="replace").splitlines():
-        line = raw.strip()
-        if line.startswith("["):
-            section = line.strip("[]").strip().lower()
-        name, _, value = line.partition("=")
-        key, value = f"{section}.{name.strip().lower()}", value.strip()
-        if key in _HARMLESS and value.isalnum():
-            kept.append(f"[{section}]\n\t{name.strip()} = {value}\n")
-    return "".join(kept).encode()
 
 
 def _filter() -> bytes:
