@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator import user
+from orchestrator.sandbox import toolchains
+from orchestrator.sandbox.policy import Narrowing, Policy, merge
+from orchestrator.settings import SHIPPED, document
+from orchestrator.user import User
 from state.workspace import Workspace
-from tickets import strict_yaml
 from tickets.explain import explain
 from tickets.problems import Problem, TicketError
-
-SHIPPED = Path(__file__).resolve().parent.parent / "configs"
-"""The YAML that comes with the program."""
 
 
 class Settings(BaseModel):
@@ -27,6 +28,8 @@ class Settings(BaseModel):
     """The branch that tickets land on; where it is left out, the one checked out at the first start."""
     parallel: Annotated[int, Field(ge=1, le=64)] = 2
     """How many tickets run at once."""
+    sandbox: Narrowing = Narrowing()
+    """What this project takes away from what commands may use."""
 
 
 class NamedCheck(BaseModel):
@@ -48,10 +51,13 @@ class Config:
 
     settings: Settings
     checks: Mapping[str, Mapping[str, Any]]
+    user: User
+    policy: Policy
+    """What commands may use: as shipped, widened by the person, narrowed by the project."""
 
 
 def load(workspace: Workspace) -> Config:
-    """Read the project's settings over the shipped ones.
+    """Read the project's settings and the person's own over the shipped ones.
 
     Raises:
         TicketError: with every problem, as `file:line:column: field: ...`.
@@ -69,9 +75,19 @@ def load(workspace: Workspace) -> Config:
             checks |= _checks(workspace.checks)
         except TicketError as error:
             problems += error.problems
+    own = User()
+    try:
+        own = user.load()
+    except TicketError as error:
+        problems += error.problems
+    policy = merge(user.shipped(), own.sandbox, settings.sandbox)
+    try:
+        toolchains.readable(policy, workspace.root, workspace.home)
+    except toolchains.TooWide as error:
+        problems.append(Problem(user.path().name, 1, 1, "sandbox.readable", str(error)))
     if problems:
         raise TicketError(problems)
-    return Config(settings, checks)
+    return Config(settings, checks, own, policy)
 
 
 def _settings(path: Path) -> Settings:
@@ -94,26 +110,3 @@ def _checks(path: Path) -> dict[str, dict[str, Any]]:
     if problems:
         raise TicketError(problems)
     return found
-
-
-def document(path: Path) -> strict_yaml.Document:
-    """A file of settings, read strictly; one of nothing but comments has no root.
-
-    Raises:
-        TicketError: with every problem.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TicketError(
-            [Problem(path.name, 1, 1, "file", f"cannot be read: {error.strerror or error}")]
-        ) from error
-    if not any(line.strip() and not line.lstrip().startswith(b"#") for line in data.splitlines()):
-        return strict_yaml.Document(None, [], set())  # nothing but comments: all is as shipped
-    read = strict_yaml.read(data, path.name)
-    root = read.root
-    if root is not None and not isinstance(root.value, dict):
-        read.problems.append(Problem(path.name, root.line, root.column, "file", "expected a map"))
-    if read.problems:
-        raise TicketError(read.problems)
-    return read

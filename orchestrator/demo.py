@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.config import SHIPPED
 from orchestrator.gitcall import git_binary
+from orchestrator.settings import SHIPPED
 from orchestrator.workspaces import set_up, write_new
 from state.journal import Journal
 from state.views import Card, Proposal

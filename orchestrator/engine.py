@@ -22,12 +22,15 @@ from functools import cache
 
 from orchestrator import undo
 from orchestrator.admit import Admission
+from orchestrator.alerts import Alerts
 from orchestrator.conductor import Conductor, Shop, is_full
 from orchestrator.config import Config
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
 from orchestrator.place import Control, Halted, NoRoom, Turn
 from orchestrator.ready import branch_name, ground, start_block, unmet
+from orchestrator.sandbox.choose import Choice, choose
+from state.alerts import damaged, paused
 from state.ballast import Ballast
 from state.blobs import Blobs
 from state.events import Event, New
@@ -62,9 +65,13 @@ class Engine:
         repo: Repo,
         author: str,
         only: frozenset[str] | None = None,
+        sandbox: Callable[[], Choice] | None = None,
     ) -> None:
         self.journal = journal
         self._workspace, self._config, self._repo, self._only = workspace, config, repo, only
+        self._choose = sandbox or (lambda: choose(workspace, config.policy))
+        self._choosing = threading.Lock()
+        self._choice: Choice | None = None
         self._ballast = Ballast(workspace.ballast)
         self._admission = Admission(workspace, kinds, config)
         self._shop = Shop(
@@ -74,6 +81,7 @@ class Engine:
             journal=journal,
             blobs=Blobs(workspace.blobs),
             repo=repo,
+            sandbox=lambda: self._chosen().sandbox,
             author=author,
             write=journal.append,
             sound=self._sound,
@@ -85,6 +93,7 @@ class Engine:
         self._parked: dict[str, float] = {}  # live tickets that wait, and when to look again
         self._crowded: set[str] = set()  # of the parked, those that wait for others to come to a rest
         self._seen = journal.head()[0]
+        self._alerts = Alerts(workspace, config.user.alerts, self._seen)
         self._unsettled = True  # which tickets may start has to be worked out anew
         self._look_again = math.inf  # and when in any case, for what makes no event
         self._paused = False
@@ -113,10 +122,12 @@ class Engine:
             self._take_up()
         self._ballast.ensure()
         self._scan.set()
-        threads = [threading.Thread(target=self._guarded, args=(work,)) for work in (self._walk, self._admit)]
+        works = (self._walk, self._admit, self._chosen)
+        threads = [threading.Thread(target=self._guarded, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
         try:
+            self._alerts.start()
             self._loop(until)
         finally:
             self._stopping.set()
@@ -129,8 +140,20 @@ class Engine:
                 thread.join()
             with contextlib.suppress(DiskFull):
                 self.journal.append(New("engine.stopped", {}))
+            self._alerts.close()
         if self._fault is not None:
             raise self._fault
+
+    def _chosen(self) -> Choice:
+        """What holds commands here, found out once, beside everything else that starts."""
+        with self._choosing:
+            if self._choice is None:
+                self._choice = self._choose()
+                tried = [[each.backend, each.holds, each.why] for each in self._choice.tried]
+                body = {"isolation": self._choice.sandbox.isolation, "tried": tried}
+                with contextlib.suppress(DiskFull):  # only for show
+                    self.journal.append(New("engine.isolation", body))
+            return self._choice
 
     def _take_up(self) -> None:
         """Hold what was left against the world, before anything is handed out."""
@@ -192,6 +215,7 @@ class Engine:
 
     def _look(self) -> None:
         """Heed what has been written since the last look, by us and by others."""
+        self._alerts.news()
         for event in self.journal.events(after=self._seen):
             self._seen = event.seq
             room = event.type.partition(".")[0]
@@ -364,6 +388,7 @@ class Engine:
         try:
             fault = self.journal.fault(stop=self._stopping)
             if fault:
+                self._alerts.say(damaged(fault))
                 self._fault = JournalDamaged(f"{self._workspace.journal} is damaged: {fault}")
             self._whole = fault is None and not self._stopping.is_set()
         finally:
@@ -403,8 +428,11 @@ class Engine:
             return
         self._paused = True
         self._ballast.release()
-        with contextlib.suppress(DiskFull):
-            self.journal.append(New("engine.paused", {"why": f"disk full: {error}"}))
+        why = f"disk full: {error}"
+        try:
+            self.journal.append(New("engine.paused", {"why": why}))
+        except DiskFull:
+            self._alerts.say(paused(why))
 
     def _has_room(self) -> bool:
         if shutil.disk_usage(self._workspace.home).free < ROOM:

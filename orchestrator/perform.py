@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from orchestrator.followup import follow_up
 from orchestrator.git import Repo, stamp
 from orchestrator.place import Halted, Performed, Place, spawn
 from orchestrator.receipts import second_run, verify
+from orchestrator.sandbox.sandbox import BROKEN, SAID
 
 RUN_DEATHS = 3  # a child run that dies this often without a result has failed
 _STOP_GRACE = 10.0  # seconds a child run gets to write a last checkpoint
@@ -39,8 +40,10 @@ _STOP_GRACE = 10.0  # seconds a child run gets to write a last checkpoint
 
 def perform(action: Action, attempt: Attempt, place: Place) -> Performed:
     """Do one action and say what came of it."""
-    driver = _DRIVERS[type(action)]
-    return driver(action, attempt, place)
+    done = _DRIVERS[type(action)](action, attempt, place)
+    if isinstance(action, (Command, Verify, Rehearse)):  # evidence says what held the commands that made it
+        return replace(done, result={**done.result, "isolation": place.sandbox.isolation})
+    return done
 
 
 # Worktree and commands ------------------------------------------------------------------------------
@@ -68,6 +71,11 @@ def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
     output = place.blobs.put(finished.output) if finished.output else ""
     if finished.reason in ("timeout", "stopped"):
         return Performed("interrupted", {"why": finished.reason}, None, finished.seconds, output)
+    if finished.reason in BROKEN:
+        worktrees.discard(place.repo, path)
+        return Performed(
+            "failed", {"why": f"was ended: {SAID[finished.reason]}"}, None, finished.seconds, output
+        )
     if not path.is_dir():
         gone = f"the worktree {path} was removed while `{action.command}` ran"
         return Performed("interrupted", {"why": "broke", "broke": gone}, None, finished.seconds, output)
@@ -188,6 +196,9 @@ def _rehearse(action: Rehearse, attempt: Attempt, place: Place) -> Performed:
         worktrees.clean_checkout(place.repo, gate, action.commit)
         finished = spawn(action.command, gate, action.timeout, attempt, place)
         output = place.blobs.put(finished.output) if finished.output else ""
+        if finished.reason in BROKEN:
+            worktrees.discard(place.repo, gate)
+            return Performed("failed", {"why": SAID[finished.reason]}, None, finished.seconds, output)
         if finished.reason != "exited":
             return Performed("interrupted", {"why": finished.reason}, None, finished.seconds, output)
         status = "done" if finished.exit == 0 else "failed"

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator import process
 from orchestrator.attempt import Attempt
 from orchestrator.git import Repo
+from orchestrator.process import Finished
+from orchestrator.sandbox.sandbox import Sandbox
 from state.blobs import Blobs
 from state.workspace import Workspace
 
@@ -74,6 +75,7 @@ class Place:
     workspace: Workspace
     repo: Repo
     blobs: Blobs
+    sandbox: Sandbox
     author: str
     control: Control
     inputs: Mapping[str, str]  # variable names and artifact paths
@@ -91,13 +93,15 @@ class NoRoom(Exception):
     """As many tickets are at work as may be; this one goes on when another has come to a rest."""
 
 
-def spawn(command: str, cwd: Path, timeout: float | None, attempt: Attempt, place: Place) -> process.Finished:
-    """Run a command line of the attempt's: marked, with its inputs, to be followed and to be stopped."""
-    return process.run(
+def spawn(command: str, cwd: Path, timeout: float | None, attempt: Attempt, place: Place) -> Finished:
+    """Run a command line of the attempt's in the sandbox: with its inputs, to be followed and stopped."""
+    return place.sandbox.run(
         command,
         cwd,
-        mark=mark(place.workspace, attempt.ticket, attempt.number),
         env={**place.inputs, "JETBOX_TICKET": attempt.ticket},
+        readable=[Path(path).parent for path in place.inputs.values()],
+        git_dir=place.repo.common_dir,
+        mark=mark(place.workspace, attempt.ticket, attempt.number),
         timeout=timeout,
         stop=place.control.stop,
         live=place.workspace.live(attempt.ticket, attempt.number),

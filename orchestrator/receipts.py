@@ -13,6 +13,7 @@ from orchestrator.actions import Verify
 from orchestrator.attempt import Attempt
 from orchestrator.checks import Check, within
 from orchestrator.place import Halted, Performed, Place, spawn
+from orchestrator.sandbox.sandbox import BROKEN, SAID
 
 
 def verify(action: Verify, attempt: Attempt, place: Place) -> Performed:
@@ -25,11 +26,15 @@ def verify(action: Verify, attempt: Attempt, place: Place) -> Performed:
         worktrees.clean_checkout(place.repo, gate, action.commit)
         finished = spawn(check.run, gate, action.timeout, attempt, place)
         exit_code, output, seconds = finished.exit, finished.output, finished.seconds
-        if finished.reason != "exited":
+        if finished.reason in BROKEN:
+            worktrees.discard(place.repo, gate)
+            passed, summary = False, f"was ended: {SAID[finished.reason]}"
+        elif finished.reason != "exited":
             return Performed("interrupted", {"why": finished.reason}, None, seconds)
-        failed_as_wanted = action.side == "base" and check.red
-        passed = (exit_code != 0) if failed_as_wanted else (exit_code == 0)
-        summary = f"exit {exit_code}"
+        else:
+            failed_as_wanted = action.side == "base" and check.red
+            passed = (exit_code != 0) if failed_as_wanted else (exit_code == 0)
+            summary = f"exit {exit_code}"
     elif check.file and action.commit:
         passed, summary = _file(check, place.repo.show_file(action.tree, check.file))
     elif check.metric:

@@ -14,6 +14,7 @@ from orchestrator.engine import Engine
 from orchestrator.git import Repo
 from orchestrator.kinds.base import installed
 from orchestrator.leftovers import clear_stale_locks
+from orchestrator.sandbox.choose import Choice
 from orchestrator.workspaces import set_up
 from state.events import Event
 from state.journal import Journal
@@ -35,8 +36,11 @@ def serve(
     only: frozenset[str] | None = None,
     until_idle: bool = False,
     follow: Callable[[Event], None] | None = None,
+    sandbox: Callable[[], Choice] | None = None,
 ) -> None:
     """Run the engine in the foreground until it is idle (if asked so), stopped, or told by a signal.
+
+    Without `sandbox`, what holds commands is found out by trying.
 
     Raises:
         EngineRunning: there is one already. JournalError, GitError, TicketError: with a line for the user.
@@ -53,7 +57,7 @@ def serve(
         clear_stale_locks(repo)
         journal = Journal.open(workspace.journal)
         try:
-            engine = Engine(workspace, settings, installed(), journal, repo, author(repo), only)
+            engine = Engine(workspace, settings, installed(), journal, repo, author(repo), only, sandbox)
             with _signals(engine) as came:
                 engine.run(_until(engine, until_idle, follow))
             if signal.SIGINT in came:

@@ -13,7 +13,8 @@ from orchestrator.conductor import Conductor, is_full
 from orchestrator.git import GitError, stamp
 from orchestrator.perform import follow, landed_result, planned, trash_ref
 from orchestrator.place import Control, Halted, mark
-from orchestrator.process import end_marked, run
+from orchestrator.process import end_marked
+from orchestrator.sandbox.sandbox import BROKEN, SAID
 from state.events import New
 from tickets import values
 
@@ -169,9 +170,12 @@ def _by_shell(
     worktrees.remove(shop.repo, path, base=base)
     worktrees.add(shop.repo, path, base)
     try:
-        done = run(command, path, mark=name, stop=control.stop)
+        done = shop.sandbox().run(command, path, git_dir=shop.repo.common_dir, mark=name, stop=control.stop)
         if done.reason == "stopped":
             raise Halted
+        if done.reason in BROKEN:
+            worktrees.discard(shop.repo, path)
+            raise Refused(f"`{command}` was ended: {SAID[done.reason]}; nothing was rolled back")
         if done.exit != 0:
             raise Refused(f"`{command}` ended with {done.exit}: nothing was rolled back")
         made = worktrees.checkpoint(

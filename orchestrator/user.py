@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.config import SHIPPED, document
+from orchestrator.settings import SHIPPED, document
 from state.home import config_home
 from tickets.explain import explain
 from tickets.problems import TicketError
@@ -63,8 +63,8 @@ class AlertSettings(_Strict):
     """Write `.jetbox/status.jsonl`."""
     voice: bool = False
     """Speak what is severe, through the system's own voice."""
-    language: str = "en"
-    """The voice's language."""
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] = "en"
+    """The voice's language, such as `en` or `de-AT`."""
 
 
 class User(_Strict):

@@ -170,6 +170,16 @@ def remove(repo: Repo, worktree: Path, base: str | None = None) -> str | None:
     return kept
 
 
+def discard(repo: Repo, worktree: Path) -> None:
+    """Take the folder of a worktree away, kept nowhere: what is in it broke the limit of what may be kept.
+
+    Its last checkpoint stays on its ref, from which `add` makes it again.
+    """
+    _refuse_the_users(repo, worktree)
+    worktree.replace(worktree.with_name(f".doomed-{worktree.name}-{uuid.uuid4().hex}"))
+    _sweep(worktree.parent, f".doomed-{worktree.name}-")
+
+
 def restore_trash(repo: Repo, ref: str, new_branch_ref: str) -> str:
     """Bring what a trash ref holds back as a new branch; a branch of that name that is another's stays."""
     commit = repo.resolve(ref)

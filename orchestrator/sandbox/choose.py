@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.sandbox.backend import Backend
@@ -88,34 +88,44 @@ class Tried:
         """Whether it kept everything in."""
         return not self.obstacle and not self.escaped
 
+    @property
+    def why(self) -> str:
+        """For people: what came of it."""
+        if self.obstacle:
+            return self.obstacle
+        if self.escaped:
+            return "it could be broken out of: " + ", ".join(ATTEMPTS[each] for each in self.escaped)
+        return f"held in {len(self.held)} of {len(self.held)} attempts to break out"
+
 
 @dataclass(frozen=True)
 class Choice:
     """The sandbox that is used, and all that were tried before it."""
 
     sandbox: Sandbox
-    tried: tuple[Tried, ...] = field(default=())
+    tried: tuple[Tried, ...] = ()
 
 
-def candidates() -> Sequence[Backend]:
-    """The backends for this system, the strongest first."""
+def candidates() -> Iterator[Backend]:
+    """The backends for this system, the strongest first; each is loaded only if those before did not hold."""
     if sys.platform == "linux":
         from orchestrator.sandbox.bubblewrap import Bubblewrap
+
+        yield Bubblewrap()
         from orchestrator.sandbox.landlock import Landlock
 
-        return (Bubblewrap(), Landlock())
-    if sys.platform == "darwin":
+        yield Landlock()
+    elif sys.platform == "darwin":
         from orchestrator.sandbox.seatbelt import Seatbelt
 
-        return (Seatbelt(),)
-    if sys.platform == "win32":
+        yield Seatbelt()
+    elif sys.platform == "win32":
         from orchestrator.sandbox.windows import Job
 
-        return (Job(),)
-    return ()
+        yield Job()
 
 
-def choose(workspace: Workspace, policy: Policy, backends: Sequence[Backend] | None = None) -> Choice:
+def choose(workspace: Workspace, policy: Policy, backends: Iterable[Backend] | None = None) -> Choice:
     """The first backend that keeps the probe in; where none does, none."""
     tried: list[Tried] = []
     for backend in candidates() if backends is None else backends:

@@ -25,7 +25,7 @@ class Pointer:
 
     def restore(self) -> None:
         """Put it back. What stands in its place is moved aside under a name that git does not know."""
-        if self._folder or self._same():
+        if self._folder or not self._path.parent.is_dir() or self._same():
             return
         if os.path.lexists(self._path):
             self._path.rename(self._path.with_name(f".git-planted-{secrets.token_hex(4)}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import threading
 import time
@@ -29,6 +28,9 @@ SAID = {
     "growth": "the worktree grew by more than it may",
 }
 """For people, by `Finished.reason`."""
+
+BROKEN = ("memory", "growth")
+"""Of these, those that are a limit broken: trying again would not help."""
 
 _TREE_IN = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
 """Inside, the repository may belong to another user; git is told that this is as it should be."""
@@ -133,8 +135,3 @@ def _shell(command: str) -> list[str]:
     if sys.platform == "win32":
         return [os.environ.get("COMSPEC", "cmd.exe"), "/d", "/s", "/c", command]
     return ["/bin/sh", "-c", command]
-
-
-def quoted(command: Sequence[str]) -> str:
-    """A command as a person would type it."""
-    return shlex.join(command)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from unheld import unheld
 
 from orchestrator import config, service
 from orchestrator.engine import Engine
@@ -34,7 +35,10 @@ REST = {"landed", "failed", "cancelled"}
 PROGRAM = """
 import sys; from pathlib import Path
 from orchestrator.service import serve; from state.workspace import Workspace
-serve(Workspace(Path(sys.argv[1])))
+sys.path.append(sys.argv[2])
+from unheld import unheld
+workspace = Workspace(Path(sys.argv[1]))
+serve(workspace, sandbox=unheld(workspace))
 """
 
 
@@ -125,7 +129,7 @@ class Lab:
 
     def run(self) -> None:
         """Have an engine do all that can be done now, and leave."""
-        service.serve(self.workspace, until_idle=True)
+        service.serve(self.workspace, until_idle=True, sandbox=unheld(self.workspace))
 
     @contextlib.contextmanager
     def engine(self) -> Iterator[Engine]:
@@ -136,7 +140,13 @@ class Lab:
         repo = Repo.open(self.root, inherit_fds=(lock.fd,))
         journal = Journal.open(self.workspace.journal)
         engine = Engine(
-            self.workspace, config.load(self.workspace), installed(), journal, repo, service.author(repo)
+            self.workspace,
+            config.load(self.workspace),
+            installed(),
+            journal,
+            repo,
+            service.author(repo),
+            sandbox=unheld(self.workspace),
         )
         ended: list[BaseException] = []
 
@@ -163,7 +173,7 @@ class Lab:
         """An engine as a process of its own, to be killed."""
         with (self.root / ".git" / "engine-said.log").open("ab") as log:
             engine = subprocess.Popen(
-                [sys.executable, "-P", "-c", PROGRAM, str(self.root)],
+                [sys.executable, "-P", "-c", PROGRAM, str(self.root), str(Path(__file__).parent)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
