@@ -38,6 +38,7 @@ from orchestrator.leftovers import clear_locks_of, clear_shared_locks
 from orchestrator.perform import landed_result, perform, planned
 from orchestrator.place import Control, Halted, NoRoom, Performed, Place, Turn, mark
 from orchestrator.process import end_marked
+from orchestrator.sandbox.sandbox import Sandbox
 from orchestrator.world import World
 from state.blobs import Blobs
 from state.canonical import digest
@@ -61,6 +62,7 @@ class Shop:
     journal: Journal
     blobs: Blobs
     repo: Repo
+    sandbox: Callable[[], Sandbox]  # chosen while the engine starts; asked for, it waits until it is
     author: str
     write: Callable[..., list[Event]]
     sound: Callable[[], None]
@@ -267,6 +269,7 @@ class Conductor:
             workspace=self.shop.workspace,
             repo=self.shop.repo,
             blobs=self.shop.blobs,
+            sandbox=self.shop.sandbox(),
             author=self.shop.author,
             control=control,
             inputs=self._inputs(attempt),
