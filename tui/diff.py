@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from state.blobs import BlobDamaged, Blobs
+from state.safe_text import safe_lines
 from tui.lines import Line
 from tui.look import Look
-from tui.safe_text import chop, safe_lines, width
+from tui.safe_text import chop, width
 
 MOST = 16 << 20
 """Bytes of a diff that are shown; of a larger one the screen says that it is not all there."""

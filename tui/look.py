@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from rich.style import Style
 
-from tui.safe_text import clip, safe
+from state.safe_text import safe
+from tui.safe_text import clip
 
 # fmt: off
 DARK = {

@@ -1,72 +1,10 @@
-"""The one boundary between text from anywhere and the terminal.
-
-Ticket text, file names, outputs and diffs may hold anything. What `safe` returns holds no control
-character, no bidirectional or zero-width control and no flood of combining marks, so no terminal can be
-steered by it and every cell is where the layout counts it. What it takes out stays visible as a mark:
-hidden text in something that is about to be approved must not stay hidden.
-"""
+"""How safe text (`state.safe_text`) is laid out: in cells of a terminal, none of them outside its own."""
 
 from __future__ import annotations
 
-import unicodedata
 from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
-
-MARK = "\N{REPLACEMENT CHARACTER}"
-"""Stands for a character that was taken out."""
-
-_MAX_COMBINING = 2
-_TAB = 4
-_DROPPED = frozenset("\ufe0e\ufe0f")  # emoji or text style: changes the width on some terminals only
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-
-
-def safe(text: str) -> str:
-    """One line of text that a terminal can only print. Line breaks become a visible mark too."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _cleaned(text)
-
-
-def safe_lines(text: str) -> list[str]:
-    """The lines of a text, each one safe; tabs become spaces."""
-    return [safe(line.expandtabs(_TAB) if "\t" in line else line) for line in _split(text)]
-
-
-def _split(text: str) -> list[str]:
-    """Lines as a diff or a program means them: ended by LF, with or without CR."""
-    lines = text.split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
-
-
-def _cleaned(text: str) -> str:
-    out: list[str] = []
-    combining = _MAX_COMBINING  # a mark with no base before it would sit on the layout's own cell
-    for char in text:
-        if " " <= char <= "~":
-            out.append(char)
-            combining = 0
-            continue
-        code = ord(char)
-        if code < 0x20:
-            out.append(chr(0x2400 + code))
-            combining = 0
-        elif char in _DROPPED:
-            continue
-        elif unicodedata.category(char) in _HIDDEN:
-            out.append("\u2421" if code == 0x7F else MARK)
-            combining = 0
-        elif unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me") or not cell_len(char):
-            combining += 1
-            if combining <= _MAX_COMBINING:
-                out.append(char)
-        else:
-            out.append(char)
-            combining = 0
-    return "".join(out)
 
 
 def width(text: str) -> int:

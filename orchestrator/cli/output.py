@@ -10,10 +10,11 @@ import os
 import shutil
 import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
+
+from state import safe_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -43,35 +44,12 @@ class Wrong(Failed):
 
 # Text ------------------------------------------------------------------------------------------------
 
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-_MOST_MARKS = 2  # combining marks on one character; more would spill over other lines
+_BREAKS = str.maketrans("\t\n\r", "   ")
 
 
 def safe(text: object) -> str:
-    """One line that a terminal can only print; what is taken out stays visible as a mark."""
-    line = str(text)
-    if line.isascii() and line.isprintable():
-        return line
-    out: list[str] = []
-    marks = 0
-    for char in line:
-        category = unicodedata.category(char)
-        if category in ("Mn", "Me"):
-            marks += 1
-            if marks > _MOST_MARKS:
-                continue
-        else:
-            marks = 0
-        if char < " ":
-            out.append(" " if char in "\t\n\r" else chr(0x2400 + ord(char)))
-        else:
-            out.append("\N{REPLACEMENT CHARACTER}" if category in _HIDDEN else char)
-    return "".join(out)
-
-
-def safe_lines(text: str) -> list[str]:
-    """The lines of a text, each one safe."""
-    return [safe(line.removesuffix("\r").expandtabs(4)) for line in text.removesuffix("\n").split("\n")]
+    """One line that a terminal can only print; where it would break, there is a blank."""
+    return safe_text.safe(str(text).translate(_BREAKS))
 
 
 def when(at: int) -> str:

@@ -192,9 +192,10 @@ def _render(workspace: Workspace, journal: Journal, found: Proposal) -> None:
 
 def _render_diff(workspace: Workspace, subject: dict[str, Any], blob: str) -> None:
     from state.blobs import Blobs
+    from state.safe_text import safe_lines
 
     text = Blobs(workspace.blobs).get(blob).decode("utf-8", "replace")
-    lines = output.safe_lines(text)
+    lines = safe_lines(text)
     roles = {"+": "add", "-": "drop", "@": "faint"}
     print()
     for each in lines[:_SHOWN_DIFF]:

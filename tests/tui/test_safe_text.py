@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from state.safe_text import HIDDEN, safe, safe_lines, trace
 from tui.look import ASCII, DARK, Look
-from tui.safe_text import chop, clip, fit, safe, safe_lines, width, wrap
+from tui.safe_text import chop, clip, fit, width, wrap
 
 ANY = st.text(alphabet=st.characters(codec=None), max_size=80)  # type: ignore[arg-type]
 SEEDS = st.sampled_from(
@@ -33,6 +36,7 @@ SEEDS = st.sampled_from(
         "\u0301",
     ]
 )
+FILLERS = "\u115f\u1160\u3164\uffa0"
 HOSTILE = st.lists(st.one_of(ANY, SEEDS), max_size=6).map("".join)
 
 
@@ -53,6 +57,36 @@ def test_combining_marks_never_pile_up_and_never_begin_a_text(text: str) -> None
     for char in cleaned:
         run = run + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
         assert run <= 2
+
+
+def test_every_character_there_is_is_shown_or_marked_or_has_no_cell() -> None:
+    """What is let through has a cell of its own, or at most two share one."""
+    for code in (*range(0x20000), *range(0xE0000, 0xE1000), *range(sys.maxunicode - 9, sys.maxunicode + 1)):
+        char = chr(code)
+        alone, three = safe(char), safe("x" + char * 3)
+        assert not alone or cell_len(alone) > 0, ascii(char)
+        assert sum(not cell_len(each) for each in three) <= 2, ascii(char)
+        if unicodedata.category(char)[0] not in "MZ" and cell_len(char) and char not in FILLERS:
+            assert alone == char or unicodedata.category(char) in HIDDEN, ascii(char)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "".join(chr(0xE0100 + ord(c) - 16) for c in "secret"),
+        "\u3164" * 6,
+        "\ufe0f" * 6,
+        "\u034f" * 6,
+        "\u180b",
+    ],
+    ids=ascii,
+)
+def test_text_that_is_hidden_in_blank_characters_leaves_a_mark(hidden: str) -> None:
+    assert "\ufffd" in safe(f"yes{hidden}!")
+
+
+def test_an_emoji_may_be_spelt_as_one() -> None:
+    assert safe("❤\ufe0f a👍\U0001f3fd") == "❤ a👍\U0001f3fd"
 
 
 @given(HOSTILE, st.integers(1, 40))
@@ -79,3 +113,12 @@ def test_what_is_taken_out_leaves_a_mark() -> None:
 @given(HOSTILE)
 def test_an_ascii_terminal_gets_ascii(text: str) -> None:
     assert Look(DARK, ASCII).text(text).isascii()
+
+
+def test_a_trace_holds_what_happened_and_nothing_that_steers() -> None:
+    try:
+        raise ValueError("said \x1b[2J\n\x9b31m")
+    except ValueError as error:
+        shown = trace(error)
+    assert "ValueError: said \u241b[2J" in shown and "test_safe_text.py" in shown
+    assert not {c for c in shown if c != "\n" and unicodedata.category(c) in HIDDEN}

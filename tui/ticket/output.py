@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
+from state.safe_text import safe_lines
 from tui.lines import Line
 from tui.look import Look
-from tui.safe_text import chop, safe_lines
+from tui.safe_text import chop
 
 TAIL = 256 << 10
 """Bytes of the end that are read."""
