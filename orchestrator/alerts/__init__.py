@@ -22,6 +22,12 @@ class Alerts:
             from orchestrator.alerts.file import FileSink
 
             self._followers.append(Follower(workspace.journal, head, FileSink(workspace)))
+        if settings.voice:
+            from orchestrator.alerts.voice import VoiceSink, speakers
+
+            if found := speakers(settings.language):  # `jetbox doctor` says where there is none
+                sink = VoiceSink(settings.language, found)
+                self._followers.append(Follower(workspace.journal, head, sink))
 
     def start(self) -> None:
         """Begin to follow the journal, which has to be there."""

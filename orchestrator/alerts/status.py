@@ -75,14 +75,14 @@ class HumanContract(BaseModel):
     digest: str
 
 
-class Act(_Part):
+class Action(_Part):
     """Something that a person can do now."""
 
     name: Literal["approve", "deny", "retry", "cancel", "rollback", "restore"]
     command: str
 
 
-class Told(_Part):
+class AlertText(_Part):
     """An alert."""
 
     severity: Literal["severe", "needs-you", "done", "info"]
@@ -109,8 +109,8 @@ class StatusEvent(_Part):
     quality_metrics: QualityMetrics = QualityMetrics()
     resource_usage: ResourceUsage = ResourceUsage()
     human_contract: HumanContract | None = None
-    actions: list[Act] = []
-    alerts: list[Told] = []
+    actions: list[Action] = []
+    alerts: list[AlertText] = []
 
     def line(self) -> str:
         """Itself as one line of JSON, in ASCII."""
@@ -212,7 +212,7 @@ def phase(state: str, task: str) -> Phase:
 _CHECKING = frozenset(("Merge", "Checks"))  # tasks of orchestrator/actions.py
 
 
-def actions(card: Card, proposals: Sequence[Proposal]) -> list[Act]:
+def actions(card: Card, proposals: Sequence[Proposal]) -> list[Action]:
     """What a person can do now. `state/words.py` decides that; a test holds the two together."""
     names: list[tuple[str, str]] = []
     for proposal in proposals:
@@ -227,7 +227,7 @@ def actions(card: Card, proposals: Sequence[Proposal]) -> list[Act]:
         names.append(("rollback", card.id))
     if card.attempt and card.state not in LIVE:
         names.append(("restore", card.id))
-    return [Act.model_validate({"name": n, "command": safe(f"jetbox {n} {rest}")}) for n, rest in names]
+    return [Action.model_validate({"name": n, "command": safe(f"jetbox {n} {rest}")}) for n, rest in names]
 
 
 def moment(at: int) -> str:
@@ -238,8 +238,8 @@ def moment(at: int) -> str:
         return datetime.fromtimestamp(0, UTC).isoformat(timespec="milliseconds")
 
 
-def _told(found: Alert | None) -> list[Told]:
-    return [Told(severity=found.severity.value, text=safe(found.text))] if found else []
+def _told(found: Alert | None) -> list[AlertText]:
+    return [AlertText(severity=found.severity.value, text=safe(found.text))] if found else []
 
 
 # How things stand ------------------------------------------------------------------------------------

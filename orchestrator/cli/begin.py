@@ -203,13 +203,14 @@ def _resolved(path: Path) -> Path:
 
 
 def schema(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="`ticket`, or what `--json` prints.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="`ticket`, `event`, or what `--json` prints.")],
 ) -> int:
     """Print a JSON Schema.
 
-    Of a ticket, for editors; or of what a verb prints with `--json`.
+    Of a ticket, for editors; of a status event, a line of `.jetbox/status.jsonl`; or of what a verb prints
+    with `--json`.
 
-    Names: ticket, event, proposal, status, inbox, show, check, verify, doctor, data.
+    Names: ticket, event, proposal, status, inbox, log, show, check, verify, doctor, data.
 
     Example:
       jetbox schema ticket > ticket.schema.json

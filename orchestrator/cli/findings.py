@@ -25,7 +25,7 @@ State = Literal["ok", "note", "problem"]
 
 def examine(start: Path) -> list[Finding]:
     """Every finding, the machine's first, then the workspace's."""
-    found = [_python(), _git(), _sandbox(), _gpu(), _models()]
+    found = [_python(), _git(), _sandbox(), _gpu(), _models(), *_voice()]
     try:
         workspace = find(start)
     except NoWorkspace as error:
@@ -77,6 +77,24 @@ def _models() -> Finding:
         said, _, cure = obstacle.partition(": ")
         return _finding("models", "note", said, cure)
     return _finding("models", "ok", "a model server answers at {}:{}".format(*server()))
+
+
+def _voice() -> list[Finding]:
+    """Only where a person has turned it on; settings that do not load are another finding."""
+    from orchestrator import user
+    from orchestrator.alerts.voice import speakers
+    from tickets.problems import TicketError
+
+    try:
+        settings = user.load().alerts
+    except TicketError:
+        return []
+    if not settings.voice:
+        return []
+    if found := speakers(settings.language):
+        return [_finding("voice", "ok", f"{found[0].name} at {found[0].argv[0]}")]
+    cure = f"install espeak-ng, or turn `alerts.voice` off in {user.path()}"
+    return [_finding("voice", "note", "you have turned it on, and there is none on this machine", cure)]
 
 
 def _repository(workspace: Workspace) -> Finding:

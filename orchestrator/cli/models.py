@@ -225,7 +225,7 @@ class DataResult(_Model):
 
 OF_OUTPUT: dict[str, type[BaseModel]] = {
     "status": Status,
-    "event": Event,
+    "log": Event,
     "proposal": Proposal,
     "show": Show,
     "check": CheckReport,
@@ -260,8 +260,15 @@ def _output(model: Any) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
+def _status_event() -> dict[str, Any]:
+    from orchestrator.alerts.status import StatusEvent
+
+    return _output(StatusEvent)
+
+
 _SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "ticket": _ticket,
+    "event": _status_event,
     "inbox": lambda: _output(list[InboxLine]),
     **{name: partial(_output, model) for name, model in OF_OUTPUT.items()},
 }
