@@ -94,5 +94,8 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -P -m datagen.verify DATA_DIR")
     found = verify(Path(sys.argv[1]))
-    print("\n".join(found) or "the data set holds together")
+    print(
+        "\n".join(line if line.isprintable() else ascii(line) for line in found)
+        or "the data set holds together"
+    )
     sys.exit(1 if found else 0)

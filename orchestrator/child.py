@@ -15,13 +15,13 @@ import importlib.util
 import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 from state import durable
 from state.lock import Lock
 from state.process import own_identity
+from state.safe_text import trace
 
 LOCK, PROCESS, RESULT, ERROR = "run.lock", "process.json", "result.json", "error.txt"
 PROBE_WAIT = 0.2  # seconds: whoever only asks whether the lock is held has it for a moment
@@ -91,7 +91,7 @@ def _report(run_dir: Path, error: Exception) -> None:
     print(line, file=sys.stderr)
     try:
         _fail(run_dir, line)
-        durable.replace(run_dir / ERROR, "".join(traceback.format_exception(error)).encode())
+        durable.replace(run_dir / ERROR, trace(error).encode())
     except OSError as second:
         print(f"could not write {RESULT}: {one_line(second)}", file=sys.stderr)
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from orchestrator import config
+from orchestrator import config, faults
 from orchestrator.engine import Engine
 from orchestrator.git import Repo
 from orchestrator.kinds.base import installed
@@ -45,6 +45,7 @@ def serve(
     Raises:
         EngineRunning: there is one already. JournalError, GitError, TicketError: with a line for the user.
     """
+    faults.guard()
     set_up(workspace)
     lock = Lock(workspace.lock)
     pid = holder(workspace.lock)

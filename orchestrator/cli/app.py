@@ -122,7 +122,9 @@ def _run(arguments: list[str], debug: bool) -> int:
         raise
     except Exception as error:
         if debug:
-            raise
+            from orchestrator.faults import tell
+
+            tell(error)
         return _explain(error)
 
 
