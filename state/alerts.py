@@ -104,8 +104,8 @@ def alert_in(event: Event, views: Views) -> Alert | None:
 
 
 def damaged(problem: str) -> Alert:
-    """The journal is not what was written: there can be no event that says so."""
-    return Alert(Severity.SEVERE, "severe", shortened(f"journal damaged: {problem}"))
+    """The journal cannot be used any more, in the words of its error: there can be no event that says so."""
+    return Alert(Severity.SEVERE, "severe", shortened(problem))
 
 
 def paused(why: str) -> Alert:

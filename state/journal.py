@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from state import chain, connect, fold, schema, waterline
@@ -187,16 +187,25 @@ class Journal:
         return row[0], row[1]
 
     def events(
-        self, after: int = 0, ticket: str | None = None, attempt: int | None = None, limit: int = -1
+        self,
+        after: int = 0,
+        ticket: str | None = None,
+        attempt: int | None = None,
+        limit: int = -1,
+        types: Collection[str] = (),
     ) -> list[Event]:
-        """Events in order, after a seq, of one ticket or attempt where given."""
-        where, values = ["seq > ?"], [after, *(value for value in (ticket, attempt) if value is not None)]
+        """Events in order, after a seq, of one ticket, attempt, or of some types where given."""
+        where = ["seq > ?"]
+        values: list[int | str] = [after, *(value for value in (ticket, attempt) if value is not None)]
         if ticket is not None:
             where.append("ticket = ?")
         if attempt is not None:
             where.append("attempt = ?")
         if ticket:
             where.append("ticket != ''")  # says that the partial index holds all of them
+        if types:
+            where.append(f"type IN ({','.join('?' * len(types))})")
+            values += types
         with reading(self.path):
             with self._lock:
                 rows = self._db.execute(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import events
 from textual.app import App
@@ -22,13 +22,25 @@ from state.journal import Journal, JournalError
 from state.workspace import Workspace
 from tui.board.screen import BoardScreen
 from tui.context import Context, Said
-from tui.feed import Feed
+from tui.feed import Change, Feed
 from tui.look import look_for
 from tui.screen import CockpitScreen
+
+if TYPE_CHECKING:
+    from state.alerts import Line
+    from tui.toasts import Toasts
 
 POLL = 0.05
 """Seconds between two questions for the journal's version."""
 _TICK = 1.0  # seconds between looks at what ages: messages, running times
+_TOAST = 120  # cells of a toast's text: two or three lines of it
+_TOASTS: dict[str, tuple[str, Literal["error", "warning", "information"]]] = {
+    "severe": ("Severe", "error"),
+    "needs-you": ("Waits for you", "warning"),
+    "done": ("Done", "information"),
+    "info": ("News", "information"),
+}
+"""Title and colour of a toast, by how much it matters."""
 
 
 class Cockpit(App[None], inherit_bindings=False):
@@ -65,7 +77,9 @@ class Cockpit(App[None], inherit_bindings=False):
         )
         self._start_engine = start_engine
         self._named: dict[str, CockpitScreen] = {}
+        self._toasts: Toasts | None = None  # made with the first news: the first paint need not wait for it
         self.feed.open()
+        self._heard = self.feed.seq
 
     def get_default_screen(self) -> Screen[None]:
         """The board is what one comes to."""
@@ -119,10 +133,39 @@ class Cockpit(App[None], inherit_bindings=False):
             if change is not None:
                 screen.feed_changed(change)
             screen.pulse()
+        if change is not None:
+            self._alert(change)
+
+    def _alert(self, change: Change | None = None) -> None:
+        """Tell what a person should hear of, a portion at a time, so that keys come in between."""
+        if self._toasts is None:
+            from tui.toasts import Toasts
+
+            self._toasts = Toasts(self._toast, self.context.clock, self._heard)
+        feed, more = self.feed, False
+        if change is not None and change.everything:
+            self._toasts.begin(feed.seq, "" if feed.startable else feed.problem)
+        elif feed.journal is not None:
+            with contextlib.suppress(JournalError):  # the next poll finds it too, and shows it
+                more = self._toasts.hear(feed.journal)
+        self._tell()
+        if more:
+            self.call_later(self._alert)
+
+    def _tell(self) -> None:
+        screen = self.screen
+        if self._toasts is not None and isinstance(screen, CockpitScreen):
+            self._toasts.tick(busy=screen.sheet is not None or screen.NAME == "inbox")
+
+    def _toast(self, line: Line, seconds: float) -> None:
+        title, severity = _TOASTS[line.severity]
+        text = self.context.look.clip(line.text, _TOAST)
+        self.notify(text, title=title, severity=severity, timeout=seconds, markup=False)
 
     def _tick(self) -> None:
         if isinstance(self.screen, CockpitScreen):
             self.screen.tick()
+        self._tell()
 
     def say(self, text: str, tone: str) -> None:
         """One line in the status bar."""

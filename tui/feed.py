@@ -70,6 +70,11 @@ class Feed:
         self._asked = float("-inf")
         self._started: float | None = None
 
+    @property
+    def seq(self) -> int:
+        """Of the last event that has been heeded."""
+        return self._seq
+
     # Opening -------------------------------------------------------------------------------------
 
     def open(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.cli.output import safe
+from state.safe_text import safe
 from state.alerts import Alert
 from state.events import Event
 from state.journal import Journal

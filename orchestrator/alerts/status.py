@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from orchestrator.cli.output import safe
+from state.safe_text import safe
 from state import connect, fold
 from state.alerts import Alert, alert
 from state.events import Event
