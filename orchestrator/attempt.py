@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from state.events import Event
+from tickets.lifecycle import PROPOSALS, Answer
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Word:
     subject: Mapping[str, Any]
     state: str  # open, approved, denied, stale, used
     reason: str = ""
+    contract: Any = (
+        None  # of the approval, as it stands in the journal: checked before anything is done on it
+    )
+    spent: frozenset[str] = frozenset()  # nonces of the approvals before it: a record counts once
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Attempt:
     pending: Mapping[str, Intent] = field(default_factory=dict)
     words: tuple[Word, ...] = ()
     spent: float = 0.0  # seconds of work, the engine's own death not counted
+    nonces: frozenset[str] = frozenset()  # of every approval so far, whatever became of it
     waiting: str | None = None
     fault: str = ""  # what the last broken action said
     faults: int = 0  # how many broke in a row; an action that was merely cut off does not count
@@ -117,22 +123,28 @@ def apply(attempt: Attempt | None, event: Event) -> Attempt | None:
             word = Word(body["id"], body["kind"], body["digest"], body["subject"], "open")
             return replace(attempt, words=(*attempt.words, word))
         case "proposal.approved" | "proposal.denied" | "proposal.stale" | "proposal.used":
-            state = event.type.removeprefix("proposal.")
-            return replace(
-                attempt,
-                waiting=None,
-                words=tuple(
-                    replace(word, state=state, reason=body.get("reason", ""))
-                    if word.id == body["id"] and word.state in ("open", "approved")
-                    else word
-                    for word in attempt.words
-                ),
-            )
+            return _answered(attempt, event)
         case "attempt.waiting":
             return replace(attempt, waiting=body["why"])
         case "attempt.resumed":
             return replace(attempt, waiting=None)
     return attempt
+
+
+def _answered(attempt: Attempt, event: Event) -> Attempt:
+    """A word on a proposal, where the proposals' table has a row for it."""
+    contract = event.body.get("contract")
+    words = []
+    for word in attempt.words:
+        state = PROPOSALS.get((Answer(word.state), event.type)) if word.id == event.body["id"] else None
+        if state is not None:
+            word = replace(word, state=str(state), reason=event.body.get("reason", ""))
+        if state is Answer.APPROVED:
+            word = replace(word, contract=contract, spent=attempt.nonces)
+        words.append(word)
+    nonce = contract.get("nonce") if isinstance(contract, Mapping) else None
+    nonces = attempt.nonces | {nonce} if isinstance(nonce, str) else attempt.nonces
+    return replace(attempt, waiting=None, words=tuple(words), nonces=nonces)
 
 
 def _outcome(attempt: Attempt, event: Event) -> Attempt:

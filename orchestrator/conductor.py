@@ -31,6 +31,7 @@ from orchestrator.actions import (
 from orchestrator.attempt import Attempt, apply
 from orchestrator.checks import resolve
 from orchestrator.config import Config
+from orchestrator.contracts import Contracts
 from orchestrator.decide import decide, landed_not_followed
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
@@ -63,6 +64,7 @@ class Shop:
     blobs: Blobs
     repo: Repo
     sandbox: Callable[[], Sandbox]  # chosen while the engine starts; asked for, it waits until it is
+    contracts: Contracts
     author: str
     write: Callable[..., list[Event]]
     sound: Callable[[], None]
@@ -158,16 +160,30 @@ class Conductor:
 
     def _world(self, attempt: Attempt) -> World:
         asked, revision = self.shop.journal.views.wish(self.ticket)
-        world = World(base=None, revision=revision, asked=asked)
+        refused = self.shop.contracts.refused(attempt)
+        world = World(base=None, revision=revision, asked=asked, refused=refused)
         if attempt.closing is not None or asked:
             return world
         base = self.shop.repo.resolve(attempt.base_ref) if attempt.base_ref else None
         word, in_the_way = attempt.word("merge"), []
         if word is not None and word.state == "approved" and word.subject["base"] == base:
             in_the_way = landing.obstacles(self.shop.repo, planned(word.subject["landing"]))
+        sandbox = self.shop.sandbox()
         return replace(
-            world, base=base, obstacle=self._kind(attempt).obstacle(), in_the_way=tuple(in_the_way)
+            world,
+            base=base,
+            obstacle=self._kind(attempt).obstacle(),
+            in_the_way=tuple(in_the_way),
+            isolation=sandbox.isolation,
+            policy=sandbox.policy.digest,
+            consent=self.consented(),
         )
+
+    def consented(self) -> bool:
+        """Whether a person lets commands run here though nothing holds them."""
+        if self.shop.sandbox().isolation != "none":
+            return False
+        return self.shop.contracts.consented(self.shop.journal.views.session())
 
     # What comes of it ----------------------------------------------------------------------------
 

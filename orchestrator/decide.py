@@ -3,8 +3,10 @@
 No I/O, no clock, no memory of its own. The engine gathers a `World`, asks, performs the answer and
 writes what came of it; after a crash it asks again. The order of the rules below is the pipeline:
 
-    close what is ending -> follow up what landed -> a person's wishes -> work -> merge -> checks
-    -> rehearsed rollback -> proposal -> landing
+    close what is ending -> follow up what landed -> approvals that count for nothing -> a person's wishes
+    -> work -> merge -> checks -> rehearsed rollback -> proposal -> landing
+
+No command comes out of it where no sandbox holds and no person has consented to that.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 from orchestrator.actions import (
     Close,
+    Command,
     Decision,
     End,
     FollowUp,
@@ -29,23 +32,50 @@ from orchestrator.actions import (
     Void,
     Wait,
 )
+from orchestrator.asking import asked, evidence, ground, not_accepted, outdated, superseded
 from orchestrator.attempt import Attempt, Outcome
 from orchestrator.checks import Check
 from orchestrator.kinds.base import Kind
 from orchestrator.world import World
-from state.canonical import digest
 from tickets import values
 
 PATIENCE = 4
 """How often in a row an action may break (not: fail) before its attempt is given up."""
 
+UNSANDBOXED = (
+    "no sandbox holds on this machine: commands run with your rights only after `jetbox consent`, which asks"
+    " for a phrase and counts until the engine stops"
+)
+"""Why a command waits where nothing would hold it."""
+
 
 def decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) -> Decision:
     """The next decision for this attempt."""
+    decision = _decide(attempt, kind, checks, world)
+    if _runs_a_command(decision) and world.isolation == "none" and not world.consent:
+        return Wait(UNSANDBOXED)
+    return decision
+
+
+def _runs_a_command(decision: Decision) -> bool:
+    """Whether something that a ticket, a model or a project names would be started."""
+    match decision:
+        case Command():
+            return True
+        case Verify():
+            return bool(decision.check.run)
+        case Rehearse():
+            return bool(decision.command)
+    return False
+
+
+def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) -> Decision:
     if attempt.closing is not None:
         return _close(attempt, attempt.closing)
-    if landed := _landed(attempt):
+    if landed := _landed(attempt, world):
         return landed
+    if void := not_accepted(attempt, world):
+        return void
     if attempt.faults >= PATIENCE:
         return _end(attempt, "failed", attempt.fault)
     if world.asked in ("cancel", "retry"):
@@ -56,9 +86,11 @@ def decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) 
     for word in attempt.words:
         if word.state == "denied":
             return _end(attempt, "failed", f"denied: {word.reason}")
-    if "start" in _approvals(attempt, kind) and (ask := _ask_start(attempt, kind)):
+    if void := outdated(attempt, world):
+        return void
+    if "start" in _approvals(attempt, kind) and (ask := _ask_start(attempt, kind, world)):
         return ask
-    if budget := _budget(attempt):
+    if budget := _budget(attempt, world):
         return budget
     if world.obstacle:
         return Wait(world.obstacle)
@@ -67,7 +99,7 @@ def decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) 
         return _after_interruption(attempt, work) if kind.output == "change" else work
     if kind.output == "change":
         return _accept_change(attempt, kind, checks, world)
-    return _accept_artifact(attempt, checks)
+    return _accept_artifact(attempt, checks, world)
 
 
 # The end of an attempt ------------------------------------------------------------------------------
@@ -91,16 +123,19 @@ def landed_not_followed(attempt: Attempt) -> bool:
     return _landing(attempt) is not None and not attempt.ok("follow-up")
 
 
-def _landing(attempt: Attempt) -> Outcome | None:
-    return next(
-        (o for key, o in attempt.done.items() if key.startswith("land:") and o.status == "done"), None
-    )
+def _landing(attempt: Attempt) -> tuple[str, Outcome] | None:
+    """The proposal that landed, and the outcome that says so."""
+    done = ((key, o) for key, o in attempt.done.items() if key.startswith("land:") and o.status == "done")
+    return next(((key.removeprefix("land:"), outcome) for key, outcome in done), None)
 
 
-def _landed(attempt: Attempt) -> Decision | None:
-    done = _landing(attempt)
-    if done is None:
+def _landed(attempt: Attempt, world: World) -> Decision | None:
+    found = _landing(attempt)
+    if found is None:
         return None
+    proposal, done = found
+    if why := world.refused.get(proposal):
+        return _end(attempt, "failed", f"the journal says that it landed, git does not: {why}")
     if not attempt.ok("follow-up"):
         return FollowUp(attempt.base_ref, done.result["old_tree"], done.result["tree"])
     kept = attempt.done["follow-up"].result.get("kept") or []
@@ -116,7 +151,7 @@ def _approvals(attempt: Attempt, kind: Kind) -> frozenset[str]:
     return kind.approvals | frozenset(attempt.spec.get("approve") or ())
 
 
-def _ask_start(attempt: Attempt, kind: Kind) -> Decision | None:
+def _ask_start(attempt: Attempt, kind: Kind, world: World) -> Decision | None:
     subject = {
         "ticket": attempt.ticket,
         "attempt": attempt.number,
@@ -126,21 +161,12 @@ def _ask_start(attempt: Attempt, kind: Kind) -> Decision | None:
         "with": attempt.spec.get("with") or {},
         "budget": attempt.spec.get("budget") or {},
         "base": attempt.base,
-        "isolation": "none",
+        **ground(world),
     }
-    return _asked(attempt, Propose("start", f"start: {attempt.spec['goal']}", subject))
+    return asked(attempt, Propose("start", f"start: {attempt.spec['goal']}", subject))
 
 
-def _asked(attempt: Attempt, propose: Propose) -> Decision | None:
-    """The proposal itself, a wait while it is open, None once a person has approved exactly it."""
-    wanted = digest(propose.subject)
-    for word in reversed(attempt.words):
-        if word.digest == wanted and word.state in ("open", "approved", "used"):
-            return Wait(None) if word.state == "open" else None
-    return propose
-
-
-def _budget(attempt: Attempt) -> Decision | None:
+def _budget(attempt: Attempt, world: World) -> Decision | None:
     """Time that is spent asks for more, and loses nothing."""
     limit = time_left(attempt)
     if limit is None or limit > 0:
@@ -151,8 +177,9 @@ def _budget(attempt: Attempt) -> Decision | None:
         "attempt": attempt.number,
         "question": f"the budget of {allowed} is spent: go on for as long again?",
         "grants": _grants(attempt) + 1,
+        **ground(world),
     }
-    return _asked(attempt, Propose("question", str(subject["question"]), subject))
+    return asked(attempt, Propose("question", str(subject["question"]), subject))
 
 
 def time_left(attempt: Attempt) -> float | None:
@@ -204,7 +231,7 @@ def _accept_change(attempt: Attempt, kind: Kind, checks: Sequence[Check], world:
         return _end(attempt, "failed", f"conflicts with its base in {files}; a retry starts from there")
     if stray := _outside(result["changed"], attempt.spec.get("paths") or ()):
         return _end(attempt, "failed", f"changed outside its paths: {', '.join(stray[:5])}")
-    verdict = _checked(attempt, checks, world.base, result)
+    verdict = _checked(attempt, checks, world, result)
     if verdict is not None:
         return verdict
     if not result["changed"]:
@@ -217,14 +244,16 @@ def _accept_change(attempt: Attempt, kind: Kind, checks: Sequence[Check], world:
         return rehearsal
     if rehearsed.status == "failed":
         return _end(attempt, "failed", f"its rollback does not work: {rehearsed.result['why']}")
-    propose = _merge_proposal(attempt, checks, world.base, result, rehearsed)
-    if wait := _asked(attempt, propose):
+    propose = _merge_proposal(attempt, checks, world, result, rehearsed)
+    if void := superseded(attempt, propose):
+        return void
+    if wait := asked(attempt, propose):
         return wait
     if world.in_the_way:
         return Wait("; ".join(world.in_the_way))
     word = attempt.word("merge")
     assert word is not None  # _asked has just found it approved
-    return Land(word.id, dict(word.subject["landing"]))
+    return Land(word.id, dict(propose.subject["landing"]))
 
 
 def _void(attempt: Attempt, world: World) -> Void | None:
@@ -236,7 +265,7 @@ def _void(attempt: Attempt, world: World) -> Void | None:
 
 
 def _checked(
-    attempt: Attempt, checks: Sequence[Check], base: str, merged: Mapping[str, Any]
+    attempt: Attempt, checks: Sequence[Check], world: World, merged: Mapping[str, Any]
 ) -> Decision | None:
     """Receipts on the branch, on the base for `red` ones, and on the merge result; None when all pass.
 
@@ -249,24 +278,25 @@ def _checked(
         takes = [Verify(check, side, commit, tree, time_left(attempt)) for check in checks]
         if side == "branch":
             reds = [check for check in checks if check.red]
-            takes += [Verify(c, "base", base, merged["base_tree"], time_left(attempt)) for c in reds]
-        if verdict := _take(attempt, takes):
+            base, tree = str(world.base), merged["base_tree"]
+            takes += [Verify(check, "base", base, tree, time_left(attempt)) for check in reds]
+        if verdict := _take(attempt, takes, world):
             return verdict
     return None
 
 
-def _accept_artifact(attempt: Attempt, checks: Sequence[Check]) -> Decision:
+def _accept_artifact(attempt: Attempt, checks: Sequence[Check], world: World) -> Decision:
     run = attempt.ok("run")
     assert run is not None  # the kind's work is done
     artifact = dict(run.result["artifact"])
     takes = [Verify(check, "artifact", "", artifact["sha256"], time_left(attempt)) for check in checks]
-    return _take(attempt, takes) or _end(attempt, "landed", "", result={"artifact": artifact})
+    return _take(attempt, takes, world) or _end(attempt, "landed", "", result={"artifact": artifact})
 
 
-def _take(attempt: Attempt, takes: Sequence[Verify]) -> Decision | None:
+def _take(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision | None:
     """The next receipt to take; the end when one is red; None when every one is there and passes."""
     for take in takes:
-        if take.check.asks and (wait := _ask_human(attempt, take)):
+        if take.check.asks and (wait := _ask_human(attempt, take, world)):
             return wait
         found = attempt.done.get(take.key)
         if found is None or found.status == "interrupted":
@@ -284,7 +314,7 @@ def _said(take: Verify, outcome: Outcome) -> str:
     return f"{outcome.result['summary']} on the {take.side}"
 
 
-def _ask_human(attempt: Attempt, take: Verify) -> Decision | None:
+def _ask_human(attempt: Attempt, take: Verify, world: World) -> Decision | None:
     if take.check.asks == "judge":
         return Wait(f"needs a model to judge, which this version cannot ask: {take.check.name}")
     subject = {
@@ -292,12 +322,13 @@ def _ask_human(attempt: Attempt, take: Verify) -> Decision | None:
         "attempt": attempt.number,
         "question": take.check.name,
         "tree": take.tree,
+        **evidence(attempt, world),
     }
-    return _asked(attempt, Propose("question", take.check.name, subject))
+    return asked(attempt, Propose("question", take.check.name, subject))
 
 
 def _merge_proposal(
-    attempt: Attempt, checks: Sequence[Check], base: str, merged: Mapping[str, Any], rehearsed: Outcome
+    attempt: Attempt, checks: Sequence[Check], world: World, merged: Mapping[str, Any], rehearsed: Outcome
 ) -> Propose:
     """All that a merge approval is bound to. Nothing of it may depend on when it is asked."""
     prefix = ("check:branch:", "check:merged:", "check:base:")
@@ -317,14 +348,14 @@ def _merge_proposal(
         "attempt": attempt.number,
         "revision": attempt.revision,
         "base_ref": attempt.base_ref,
-        "base": base,
+        "base": world.base,
         "head": attempt.head,
         "tree": merged["tree"],
         "diff": merged["diff"],
         "changed": merged["changed"],
         "receipts": sorted(receipts, key=lambda r: (r["check"], r["side"])),
         "rollback": {"how": rehearsed.result["rollback"], "rehearsed": rehearsed.result["why"]},
-        "isolation": "none",
+        **evidence(attempt, world),
         "landing": merged["landing"],
     }
     return Propose("merge", summary, subject, str(merged["diff"]))

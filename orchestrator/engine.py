@@ -20,10 +20,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
-from orchestrator import undo
+from orchestrator import seals, undo
 from orchestrator.admit import Admission
 from orchestrator.alerts import Alerts
 from orchestrator.conductor import Conductor, Shop, is_full
+from orchestrator.contracts import Contracts
 from orchestrator.config import Config
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
@@ -35,6 +36,7 @@ from state.ballast import Ballast
 from state.blobs import Blobs
 from state.events import Event, New
 from state.journal import DiskFull, Journal, JournalDamaged, JournalError
+from state.words import folder_of
 from state.views import Card, Views
 from state.workspace import Workspace
 
@@ -81,6 +83,7 @@ class Engine:
             journal=journal,
             blobs=Blobs(workspace.blobs),
             repo=repo,
+            contracts=Contracts(seals.of(config.user.approval), folder_of(journal), repo),
             sandbox=lambda: self._chosen().sandbox,
             author=author,
             write=journal.append,
@@ -223,8 +226,8 @@ class Engine:
             if room in ("proposal", "asked") or event.type == "ticket.admitted":
                 self._parked.pop(event.ticket, None)
                 self._interrupt_if_void(event)
-            if event.type in ("proposal.used", "ticket.rolled-back"):
-                self._parked.clear()  # the base has moved for all that wait on it
+            if event.type in ("proposal.used", "ticket.rolled-back", "consent.given"):
+                self._parked.clear()  # the base has moved for all that wait on it, or commands may run now
 
     def _interrupt_if_void(self, event: Event) -> None:
         """What a cancelled or edited ticket makes could not be accepted any more: end it now."""
@@ -328,6 +331,9 @@ class Engine:
         """Backlog and ready, as the states of what they need say."""
         views = self.journal.views
         waiting = [(card, list(json.loads(card.needs))) for card in views.in_state("backlog", "ready")]
+        for card in views.asked():
+            if card.asked == "rollback" and self._parked.get(card.id) != math.inf:
+                states.pop(card.id, None)  # on its way out: nothing is built on it any more
         states = views.states(sorted({need for _, needs in waiting for need in needs}))
         events = []
         for card, needs in waiting:

@@ -10,12 +10,16 @@ from typing import Any, Literal
 from orchestrator import landing, worktrees
 from orchestrator.attempt import Attempt
 from orchestrator.conductor import Conductor, is_full
+from orchestrator.decide import UNSANDBOXED
 from orchestrator.git import GitError, stamp
 from orchestrator.perform import follow, landed_result, planned, trash_ref
 from orchestrator.place import Control, Halted, mark
 from orchestrator.process import end_marked
 from orchestrator.sandbox.sandbox import BROKEN, SAID
+from state.contract import ContractNotAccepted
 from state.events import New
+from state.views import Attempt as Landed
+from state.words import rollback_matter
 from tickets import values
 
 _TASK = "Roll back"
@@ -32,12 +36,17 @@ def rollback(conductor: Conductor, control: Control) -> Ended:
     """Take what this attempt landed out of the base, unless it has to wait for something or cannot be.
 
     Killed anywhere, it is called again and ends in the same state: the undoing's commit stands in the
-    journal before the base moves.
+    journal before the base moves. A plan from the journal is never landed, only recognized as landed: one
+    that was cut off before that is worked out anew.
     """
     shop, ticket = conductor.shop, conductor.ticket
     conductor.refresh()
     attempt = conductor.attempt
     record = next(a for a in shop.journal.views.attempts(ticket) if a.number == conductor.number)
+    done = begun(conductor)
+    if not done and (why := _not_accepted(conductor, record)):
+        _note(conductor, f"roll back not accepted: {why}")
+        return "refused"
     if attempt is None or not record.commit:
         shop.write(New("ticket.rolled-back", {"commit": ""}, ticket, conductor.number))
         return "done"
@@ -45,7 +54,10 @@ def rollback(conductor: Conductor, control: Control) -> Ended:
     shop.turn.take(ticket, control)
     landed = False
     try:
-        plan = _pending(attempt) or _plan(conductor, attempt, record.commit, control)
+        if not done and _pending(attempt) is not None:
+            _outcome(conductor, "interrupted", {"why": "cut off"})
+            conductor.refresh()
+        plan = _pending(attempt) if done else _plan(conductor, attempt, record.commit, control)
         landed = plan is not None and _land(conductor, plan)
     except Refused as refused:
         _note(conductor, str(refused))
@@ -73,6 +85,17 @@ def begun(conductor: Conductor) -> bool:
     attempt = conductor.refresh()
     plan = _pending(attempt) if attempt is not None else None
     return plan is not None and landing.state(conductor.shop.repo, plan) == "landed"
+
+
+def _not_accepted(conductor: Conductor, landed: Landed) -> str:
+    """Why nothing is done on the person's word; '' where it counts."""
+    shop = conductor.shop
+    said = [e for e in shop.journal.events(ticket=conductor.ticket) if e.type == "asked.rollback"]
+    try:
+        shop.contracts.accept(said[-1].body.get("contract") if said else None, rollback_matter(landed))
+    except ContractNotAccepted as refused:
+        return str(refused)
+    return ""
 
 
 def _land(conductor: Conductor, plan: landing.Landing) -> bool:
@@ -130,6 +153,9 @@ def _plan(conductor: Conductor, attempt: Attempt, landed: str, control: Control)
         return None
     how = values.rollback(attempt.spec.get("rollback") or "revert")
     if isinstance(how, values.ByShell):
+        if shop.sandbox().isolation == "none" and not conductor.consented():
+            _note(conductor, UNSANDBOXED)
+            return None
         undone = _by_shell(conductor, attempt, how.command, base, control)
     else:
         try:

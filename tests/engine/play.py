@@ -31,7 +31,7 @@ SPEC: dict[str, Any] = {
     "with": {"steps": ["one", "two"]},
     "accept": [{"run": "test", "red": True}, {"run": "lint"}],
 }
-WORLD = World(base="base-0", revision="r1")
+WORLD = World(base="base-0", revision="r1", isolation="bubblewrap", policy="p1")
 
 
 class Play:
@@ -71,7 +71,9 @@ class Play:
         """The outcome alone."""
         made = {**(good(action) if status == "done" else {"why": status}), **result}
         body = {"key": action.key, "intent": intent, "status": status, "seconds": seconds, "result": made}
-        self.tell("action.outcome", **body, exit=0)
+        if isinstance(action, (Command, Verify, Rehearse)):
+            body |= {"exit": 0, "result": {"isolation": "bubblewrap", **made}}
+        self.tell("action.outcome", **body)
         if isinstance(action, Land) and status == "done":
             self.tell("proposal.used", id=action.proposal)
 

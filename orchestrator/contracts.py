@@ -1,0 +1,76 @@
+"""Which approvals may be acted on: their contracts held against the person's key, gathered for `decide`."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator import landing
+from orchestrator.attempt import Attempt, Word
+from orchestrator.git import GitError, Repo
+from orchestrator.perform import planned
+from state.contract import Asked, ContractNotAccepted, Sealer, accept
+from state.views import Session
+from state.words import consent_matter
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """The contracts of one workspace, under the person's settings as the engine found them."""
+
+    sealer: Sealer
+    workspace: str
+    """Its folder, absolute: see `state.words.folder_of`."""
+    repo: Repo
+
+    def refused(self, attempt: Attempt) -> dict[str, str]:
+        """Approved proposals on which nothing may be done, and why.
+
+        What git shows as landed is history, whatever its approval was. What the journal alone calls landed
+        is not.
+        """
+        found: dict[str, str] = {}
+        for word in attempt.words:
+            if word.state == "approved" or (word.state == "used" and not self._in_git(word)):
+                try:
+                    self._accept(attempt, word)
+                except ContractNotAccepted as refused:
+                    found[word.id] = str(refused)
+        named = {word.id for word in attempt.words if word.state == "used"}
+        for key in attempt.done:
+            if key.startswith("land:") and (id_ := key.removeprefix("land:")) not in named:
+                found.setdefault(id_, "no approval was used for it")
+        return found
+
+    def consented(self, session: Session | None) -> bool:
+        """Whether a person lets commands run without a sandbox in this run of the engine."""
+        if session is None or not session.open or not session.consent:
+            return False
+        try:
+            self.accept(session.consent.get("contract"), consent_matter(session))
+        except ContractNotAccepted:
+            return False
+        return True
+
+    def accept(self, record: Any, asked: Asked, used: Container[str] = ()) -> None:
+        """Hold any record against what it is about.
+
+        Raises:
+            ContractNotAccepted: nothing may be done on it.
+        """
+        accept(record, asked, self.sealer, workspace=self.workspace, used=used)
+
+    def _accept(self, attempt: Attempt, word: Word) -> None:
+        about = (word.subject.get("ticket"), word.subject.get("attempt"))
+        if about != (attempt.ticket, attempt.number):
+            raise ContractNotAccepted(
+                "stale", "it was given for another attempt; look at it and approve it again"
+            )
+        self.accept(word.contract, word, word.spent)
+
+    def _in_git(self, word: Word) -> bool:
+        try:
+            return landing.state(self.repo, planned(word.subject["landing"])) == "landed"
+        except (KeyError, TypeError, ValueError, GitError):  # not a landing that an engine would have written
+            return False
