@@ -16,6 +16,7 @@ from state.errors import JournalError, JournalMissing
 from state.journal import Journal
 from state.lock import held, holder
 from state.workspace import Workspace
+from tickets.problems import TicketError
 
 _ROOM = 1 << 30  # bytes; a data set and a few worktrees fit
 _LITTLE = 64 << 20  # bytes; below, the engine pauses soon
@@ -25,7 +26,7 @@ State = Literal["ok", "note", "problem"]
 
 def examine(start: Path) -> list[Finding]:
     """Every finding, the machine's first, then the workspace's."""
-    found = [_python(), _git(), _sandbox(), _gpu(), _models(), *_voice()]
+    found = [_python(), _git(), *_sandboxes(start), _gpu(), _models(), *_voice()]
     try:
         workspace = find(start)
     except NoWorkspace as error:
@@ -57,8 +58,39 @@ def _git() -> Finding:
     return _finding("git", "ok", f"{version} at {path}")
 
 
-def _sandbox() -> Finding:
-    return _finding("sandbox", "note", "none in this version: commands run as you")
+def _sandboxes(start: Path) -> list[Finding]:
+    """What holds commands here, found out by trying to break out, and what would hold them better."""
+    from orchestrator import config
+    from orchestrator.sandbox.choose import ATTEMPTS, choose
+
+    try:
+        workspace = find(start)
+    except NoWorkspace:
+        workspace = Workspace(start.resolve())
+    try:
+        policy = config.load(workspace).policy
+    except TicketError as error:
+        return [_finding("sandbox", "problem", error, "mend that file")]
+    choice = choose(workspace, policy)
+    found = []
+    for each in choice.tried[:-1] if choice.tried and choice.tried[-1].holds else choice.tried:
+        found.append(_finding("sandbox", "note", f"{each.backend}: {each.why}", _cure(each.backend)))
+    if choice.sandbox.isolation == "none":
+        cure = "install bubblewrap, or say `jetbox consent` to run commands as you"
+        return [*found, _finding("sandbox", "problem", "none holds: no command runs", cure)]
+    tried = ", ".join(ATTEMPTS[each] for each in choice.tried[-1].held)
+    said = f"{choice.sandbox.isolation}; it kept in every attempt to {tried}"
+    weaker = choice.sandbox.backend.weaker
+    found.append(_finding("sandbox", "ok", said))
+    if weaker:
+        found.append(
+            _finding("sandbox", "note", f"{choice.sandbox.isolation} cannot stop: {'; '.join(weaker)}")
+        )
+    return found
+
+
+def _cure(backend: str) -> str:
+    return "`apt-get install bubblewrap` (or your system's way)" if backend == "bubblewrap" else ""
 
 
 def _gpu() -> Finding:
