@@ -65,7 +65,8 @@ _SYSCTL = (
     "kern.argmax", "kern.bootargs", "kern.hostname", "kern.iossupportversion", "kern.maxfiles",
     "kern.maxfilesperproc", "kern.maxproc", "kern.ngroups", "kern.secure_kernel", "kern.tcsm_available",
     "kern.tcsm_enable", "kern.usrstack64", "kern.version", "kern.willshutdown", "machdep.ptrauth_enabled",
-    "security.mac.lockdown_mode_state", "sysctl.proc_cputype", "vm.loadavg", "vm.page_free_count", "vm.swapusage",
+    "security.mac.lockdown_mode_state", "sysctl.proc_cputype", "vm.loadavg", "vm.page_free_count",
+    "vm.swapusage",
 )  # fmt: skip
 # What the system says of itself. Not `kern.procargs2`, which shows other programs' environments.
 
