@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from state.events import Event
 from state.views import Proposal, Views
@@ -54,18 +54,21 @@ PROPOSED = frozenset({"proposal.opened", "merge.proposed"})
 GRAVE = frozenset({"core", "network"})
 """Proposals that reach further than a ticket's branch."""
 
-OUTSIDE = "changed outside its paths"
-NOT_ACCEPTED = "approval not accepted"
-"""How the reasons begin that tell of an attempt to do what was not allowed. The engine's tests hold this."""
+VIOLATIONS = {
+    "attempt.failed": "changed outside its paths",
+    "proposal.stale": "approval not accepted",
+    "ticket.note": "roll back not accepted",
+}
+"""How the reasons begin that tell of an attempt at what is not allowed. The engine's tests hold this."""
 
-LIMITS = {"memory": "more memory than it may have", "growth": "more disk than it may have"}
-"""Why the sandbox ended a command, as `action.outcome` has it, and what the command wanted."""
+LIMITS = ("it held more memory than it may", "the worktree grew by more than it may")
+"""Why the sandbox ended a command that broke a limit, as `action.outcome` has it; held by the same tests."""
 
 TYPES = frozenset(
     (
         "action.outcome", "attempt.cancelled", "attempt.failed", "attempt.landed", "attempt.waiting",
         "engine.isolation", "engine.paused", "engine.resumed", "merge.proposed", "proposal.opened",
-        "proposal.stale", "ticket.broken", "ticket.restored", "ticket.rolled-back",
+        "proposal.stale", "ticket.broken", "ticket.note", "ticket.restored", "ticket.rolled-back",
     )
 )  # fmt: skip
 """The types of which `alert` may make something: no other event need be read for it."""
@@ -120,7 +123,9 @@ def shortened(text: str) -> str:
 
 
 def _told(event: Event, proposals: Sequence[Proposal]) -> tuple[Severity, str, str] | None:
-    body, why = event.body, str(event.body.get("why") or "")
+    body, why = event.body, str(event.body.get("why") or event.body.get("note") or "")
+    if (start := VIOLATIONS.get(event.type)) and why.startswith(start):
+        return Severity.SEVERE, "severe", why
     match event.type:
         case "engine.paused":
             return Severity.SEVERE, "severe", paused(why).text
@@ -132,11 +137,9 @@ def _told(event: Event, proposals: Sequence[Proposal]) -> tuple[Severity, str, s
             return Severity.INFO, "engine", "the engine goes on"
         case "merge.proposed" | "proposal.opened":
             return _asks(str(body.get("kind")), str(body.get("summary")))
-        case "proposal.stale":
-            return (Severity.SEVERE, "severe", why) if why.startswith(NOT_ACCEPTED) else None
         case "action.outcome":
-            limit = LIMITS.get(str((body.get("result") or {}).get("why")))
-            return (Severity.SEVERE, "severe", f"wanted {limit}: {body.get('title', '')}") if limit else None
+            limit = _limit(body)
+            return (Severity.SEVERE, "severe", f"{body.get('title')}: {limit}") if limit else None
         case "attempt.failed":
             return _failed(why, proposals)
         case "attempt.landed":
@@ -150,8 +153,19 @@ def _told(event: Event, proposals: Sequence[Proposal]) -> tuple[Severity, str, s
         case "ticket.rolled-back":
             return Severity.INFO, "rolled-back", "rolled back"
         case "ticket.restored":
-            return Severity.INFO, "restored", f"brought back: {body.get('note') or body.get('branch') or ''}"
+            return Severity.INFO, "restored", f"brought back: {why or body.get('branch') or ''}"
     return None
+
+
+def _limit(body: dict[str, Any]) -> str:
+    """The limit that a command broke, in words, or ''. Of a check, the receipt has it."""
+    receipt, result = body.get("receipt"), body.get("result")
+    if isinstance(receipt, dict):
+        said = receipt.get("summary")
+    else:
+        said = result.get("why") if isinstance(result, dict) else ""
+    limit = str(said).removeprefix("was ended: ")
+    return limit if limit in LIMITS else ""
 
 
 def _asks(kind: str, summary: str) -> tuple[Severity, str, str]:
@@ -161,8 +175,6 @@ def _asks(kind: str, summary: str) -> tuple[Severity, str, str]:
 
 
 def _failed(why: str, proposals: Sequence[Proposal]) -> tuple[Severity, str, str]:
-    if why.startswith(OUTSIDE):
-        return Severity.SEVERE, "severe", f"failed: {why}"
     merges = [proposal.state for proposal in proposals if proposal.kind == "merge"]
     if merges and "denied" not in merges:
         return Severity.SEVERE, "severe", f"failed while it was being landed: {why}"
@@ -226,7 +238,7 @@ class Throttle:
         if self._worst is None:
             return None
         self._last = min(self._last, now)
-        return max(0.0, self._last + self._every - now)
+        return max(0.0, self._every - (now - self._last))
 
 
 def digest(counts: dict[str, int]) -> str:

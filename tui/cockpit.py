@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import events
-from textual.app import App
+from textual.app import App, SuspendNotSupported
 from textual.screen import Screen
 
 from state.blobs import Blobs
@@ -28,6 +28,7 @@ from tui.screen import CockpitScreen
 
 if TYPE_CHECKING:
     from state.alerts import Line
+    from state.contract import Sealer
     from tui.toasts import Toasts
 
 POLL = 0.05
@@ -37,7 +38,7 @@ _TOAST = 120  # cells of a toast's text: two or three lines of it
 _TOASTS: dict[str, tuple[str, Literal["error", "warning", "information"]]] = {
     "severe": ("Severe", "error"),
     "needs-you": ("Waits for you", "warning"),
-    "done": ("Done", "information"),
+    "done": ("Ended", "information"),
     "info": ("News", "information"),
 }
 """Title and colour of a toast, by how much it matters."""
@@ -55,6 +56,7 @@ class Cockpit(App[None], inherit_bindings=False):
         self,
         root: Path,
         start_engine: Callable[[], None] | None = None,
+        sealer: Callable[[], Sealer] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
@@ -72,10 +74,12 @@ class Cockpit(App[None], inherit_bindings=False):
             now=now,
             say=self.say,
             speak=self.speak,
+            sealed=self.sealed,
             go=self.go,
             start_engine=self.start_engine,
         )
         self._start_engine = start_engine
+        self._sealer = sealer
         self._named: dict[str, CockpitScreen] = {}
         self._toasts: Toasts | None = None  # made with the first news: the first paint need not wait for it
         self.feed.open()
@@ -208,6 +212,7 @@ class Cockpit(App[None], inherit_bindings=False):
 
         def work() -> None:
             from state.words import Refused
+            from tickets.problems import TicketError
 
             try:
                 journal = Journal.open(self.workspace.journal)
@@ -215,13 +220,43 @@ class Cockpit(App[None], inherit_bindings=False):
                     word(journal)
                 finally:
                     journal.close()
-            except (Refused, JournalError) as error:
+            except (Refused, JournalError, TicketError) as error:
                 self._from_thread(partial(self.say, str(error), "failed"))
             else:
                 self._from_thread(lambda: self._spoken(done, then))
 
         # Not a daemon: leaving the cockpit waits for a word that is being written.
         threading.Thread(target=work, name="word").start()
+
+    def sealed(
+        self,
+        word: Callable[[Journal, Sealer], object],
+        done: str,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Write a word that the person's key seals; for a passphrase, the terminal is lent."""
+
+        def write(journal: Journal) -> None:
+            from state.approval_key import KeySealer
+
+            sealer = self._sealer() if self._sealer else KeySealer()
+            if sealer.asks:
+                self.call_from_thread(partial(self._on_terminal, partial(word, journal, sealer)))
+            else:
+                word(journal, sealer)
+
+        self.speak(write, done, then)
+
+    def _on_terminal(self, work: Callable[[], object]) -> None:
+        from state.words import Refused
+
+        try:
+            with self.suspend():
+                work()
+        except SuspendNotSupported as error:
+            raise Refused("this terminal cannot be lent to ssh-keygen: use `jetbox approve`") from error
+        finally:
+            self.refresh()
 
     def _spoken(self, done: str, then: Callable[[], None] | None) -> None:
         if then is not None:
