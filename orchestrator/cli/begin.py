@@ -164,6 +164,7 @@ def _faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem
     from tickets import folder, graph
     from tickets.load import load_ticket
     from tickets.problems import TicketError
+    from tickets.values import is_ticket_id
 
     found: list[Problem] = []
     names: frozenset[str] | None = None
@@ -185,7 +186,8 @@ def _faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem
             if path in asked or path in every:
                 loaded.append(ticket)
     shown = {ticket.id for ticket in loaded if (workspace.root / ticket.path) in map(_resolved, asked)}
-    for id_, problems in graph.problems(loaded, known.keys() | {t.id for t in loaded}).items():
+    ids = {id_ for id_ in known if is_ticket_id(id_)} | {ticket.id for ticket in loaded}
+    for id_, problems in graph.problems(loaded, ids).items():
         if id_ in shown:
             found += problems
     return len(asked), found

@@ -15,6 +15,9 @@ from state.events import New
 from state.journal import Journal
 from state.workspace import Workspace
 
+EVIL = "a\x1b]0;owned\x07b\x1b[2Jc\x9b31md\u202ee\u2066f\u200bg\rh\ni\x00j\x7fk"
+"""Text that steers a terminal in every way there is."""
+
 SPEC: dict[str, Any] = {"kind": "run", "goal": "Something to be done", "accept": ["standard"]}
 REVISION = digest(SPEC)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from cli_doubles import Place, admitted, environment, jetbox, proposed, started
+from cli_doubles import EVIL, Place, admitted, environment, jetbox, proposed, started
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -21,28 +21,6 @@ from rich.cells import cell_len
 from orchestrator.cli import models
 from orchestrator.cli.output import safe
 from state.events import New
-
-EVIL = "a\x1b]0;owned\x07b\x1b[2Jc\x9b31md\u202ee\u2066f\u200bg\rh\ni\x00j\x7fk"
-
-
-@pytest.fixture
-def hostile(place: Place) -> Place:
-    """A journal in which every text is hostile."""
-    outcome: dict[str, Any] = {"key": "k", "task": EVIL, "intent": 4, "status": "failed", "seconds": 0.1}
-    outcome |= {"title": EVIL, "result": {"why": EVIL}}
-    outcome["receipt"] = {
-        "name": EVIL, "side": "branch", "tree": "t", "revision": "r", "passed": False, "summary": EVIL,
-    }  # fmt: skip
-    intent = {"key": "k", "task": EVIL, "title": EVIL, "action": "Command", "args": {}}
-    place.write(
-        admitted(goal=EVIL, labels=[EVIL], notes=EVIL),
-        *started(),
-        New("action.intent", intent, "TICKET-001", 1),
-        New("action.outcome", outcome, "TICKET-001", 1),
-        proposed(summary=EVIL, changed=[EVIL]),
-        New("ticket.broken", {"path": EVIL, "problems": [EVIL]}, "TICKET-002"),
-    )
-    return place
 
 
 def controls(text: str) -> set[str]:
