@@ -140,8 +140,8 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
         out += ["--perms", "0444", "--ro-bind-data", data.hold(text), f"/etc/{name}"]
     out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/tmp"]
-    out += ["--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
+    for folder in ("/tmp", "/var/tmp"):  # noqa: S108: its own, not the machine's
+        out += [*_above(Path(folder)), "--perms", "1777", "--size", scratch, "--tmpfs", folder]
     for each in sorted(box.readable, key=lambda path: len(path.parts)):
         if each.exists():
             out += [*_above(each), "--ro-bind", str(each), str(each)]

@@ -55,19 +55,29 @@ def _lendable(found: os.stat_result, owner: int) -> bool:
 
 
 if sys.platform != "win32":
+    _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    _DEEPEST = 200
 
     def _change(top: Path, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
-        """Change owners below a folder, by descriptors and without following a link."""
+        """Change owners below a folder, by descriptors and without following a link.
 
-        def one(name: str, folder: int | None) -> None:
-            with contextlib.suppress(FileNotFoundError):
-                if wanted(os.stat(name, dir_fd=folder, follow_symlinks=False)):
-                    os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+        Folders nested deeper than any checkout are left alone: a command can nest them without end.
+        """
+        if wanted(top.lstat()):
+            os.chown(top, uid, gid, follow_symlinks=False)
+        _below(os.open(top, _FOLDER), uid, gid, wanted, 0)
 
-        one(str(top), None)
-        for at, folders, files, folder in os.fwalk(top, follow_symlinks=False):
-            if at == str(top) and ".git" in folders:
-                folders.remove(".git")
-            for name in (*folders, *files):
-                if not (at == str(top) and name == ".git"):
-                    one(name, folder)
+    def _below(folder: int, uid: int, gid: int, wanted: Callable[[os.stat_result], bool], depth: int) -> None:
+        try:
+            with os.scandir(folder) as entries:
+                found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]
+            for name, is_folder in found:
+                if depth == 0 and name == ".git":
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    if wanted(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                        os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+                    if is_folder and depth < _DEEPEST:
+                        _below(os.open(name, _FOLDER, dir_fd=folder), uid, gid, wanted, depth + 1)
+        finally:
+            os.close(folder)
