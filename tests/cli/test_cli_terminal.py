@@ -109,27 +109,32 @@ def test_a_broken_ticket_with_a_hostile_name_is_only_text(place: Place) -> None:
     assert_only_text(sent)
 
 
-def test_a_run_tells_what_a_hostile_command_said_as_text(place: Place) -> None:
-    """A check and a command print what steers terminals, and make files that are called so."""
+def test_a_run_of_hostile_commands_is_told_and_proposed_as_text(place: Place) -> None:
+    """A command and a check print what steers terminals, and leave a file that is called so."""
     evil = EVIL.replace("\x00", "").encode()
     (place.root / "say.py").write_text(
-        f"import os, sys\nos.write(1, {evil!r} + b'\\n')\nopen({NAME!r}, 'w').write('x')\n"
-        f"sys.exit({evil.decode()!r}) if sys.argv[1:] else None\n"
+        f"import os\nos.write(1, {evil!r} + b'\\n')\nopen({NAME!r}, 'wb').write({evil!r})\n"
     )
     git(place.root, "add", "say.py")
-    git(place.root, "commit", "-q", "-m", EVIL.replace("\x00", ""))
+    git(place.root, "commit", "-q", "-m", evil.decode())
     place.workspace.tickets.mkdir()
     (place.workspace.tickets / "TICKET-001.yaml").write_text(
         'kind: run\ngoal: Say what steers a terminal\nwith:\n  steps: ["python3 say.py"]\n'
-        'accept:\n  - run: "python3 say.py again"\n'
+        'accept:\n  - run: "python3 say.py"\n'
     )
     code, sent = on_terminal("run", "TICKET-001", cwd=place.root)
-    if "sandbox" in sent and "asks you" in sent:
+    asks = json.loads(jetbox("inbox", "--json", cwd=place.root).stdout)
+    if code == 3 and asks and asks[0]["kind"] != "merge":
         pytest.skip("no sandbox holds here, so no command runs")
-    assert "TICKET-001" in sent and code in (1, 3)
+    assert code == 3 and "asks you" in sent
     assert_only_text(sent)
     for arguments in (["show", "TICKET-001"], ["log"], ["inbox"], ["status"]):
         assert_only_text(on_terminal(*arguments, cwd=place.root)[1])
+    _, sent = on_terminal("approve", asks[0]["id"], cwd=place.root, answer="no")
+    assert "changes  e\u241b]0;owned\u2407vil" in sent
+    assert_only_text(sent)
+    blobs = [path.read_bytes() for path in place.workspace.blobs.rglob("*") if path.is_file()]
+    assert any(evil in blob for blob in blobs), "what is kept is kept as it came"
 
 
 def test_the_engine_s_log_is_safe_to_read(place: Place) -> None:
