@@ -38,8 +38,9 @@ class Contracts:
                 except ContractNotAccepted as refused:
                     found[word.id] = str(refused)
         named = {word.id for word in attempt.words if word.state == "used"}
-        for key in attempt.done:
-            if key.startswith("land:") and (id_ := key.removeprefix("land:")) not in named:
+        for key, outcome in attempt.done.items():
+            id_ = key.removeprefix("land:")
+            if id_ != key and outcome.status == "done" and id_ not in named:
                 found.setdefault(id_, "no approval was used for it")
         return found
 

@@ -43,8 +43,8 @@ PATIENCE = 4
 """How often in a row an action may break (not: fail) before its attempt is given up."""
 
 UNSANDBOXED = (
-    "no sandbox holds on this machine: commands run with your rights only after `jetbox consent`, which asks"
-    " for a phrase and counts until the engine stops"
+    "no sandbox holds on this machine: commands run with your rights only after `jetbox consent`, or U in the"
+    " cockpit, which asks for a phrase and counts until the engine stops"
 )
 """Why a command waits where nothing would hold it."""
 

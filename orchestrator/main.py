@@ -8,6 +8,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from state.contract import Sealer
 
 VERBS = (
     "init",
@@ -27,6 +31,7 @@ VERBS = (
     "cancel",
     "rollback",
     "restore",
+    "consent",
     "verify",
     "doctor",
     "data",
@@ -68,7 +73,13 @@ def cockpit(folder: Path) -> int:
         set_up(workspace)
     from tui.app import run
 
-    return run(workspace.root, lambda: spawn(workspace))
+    return run(workspace.root, lambda: spawn(workspace), _sealer)
+
+
+def _sealer() -> Sealer:
+    from orchestrator import seals
+
+    return seals.yours()
 
 
 def _refused(line: str) -> int:

@@ -223,6 +223,15 @@ def consent(journal: Journal, phrase: str, by: str | None = None, *, sealer: Sea
     return journal.transact(decide)[0]
 
 
+def may_consent(journal: Journal) -> None:
+    """Nothing, where a consent would be taken.
+
+    Raises:
+        Refused: it would not; the message says why.
+    """
+    _unsandboxed(journal.views)
+
+
 def consent_matter(session: Session) -> Matter:
     """What a consent is about: one run of the engine."""
     subject = {"session": session.seq, "started": session.at, "isolation": session.isolation}

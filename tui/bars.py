@@ -127,7 +127,7 @@ class StatusBar(Bar):
         """The bar."""
         context, look, cells = self.context, self.context.look, self.size.width
         ground = look("text", "bar")
-        left: list[Piece] = [(" ", ground), *self._engine(look), ("  ", ground)]
+        left: list[Piece] = [(" ", ground), *self._engine(look), *self._sandbox(look), ("  ", ground)]
         if message := self._message():
             text, tone = message
             left.append((look.text(text), look(tone, "bar", bold=tone != "text")))
@@ -155,6 +155,18 @@ class StatusBar(Bar):
             return [(f"{look.glyph('starting')} ", look("accent", "bar")), *words]
         words = [("engine not running", look("failed", "bar", bold=True))]
         return [(f"{look.glyph('stopped')} ", look("failed", "bar")), *words]
+
+    def _sandbox(self, look: Look) -> list[Piece]:
+        """What holds the commands of the engine that runs; nothing where it is not known yet."""
+        isolation = self.context.feed.engine.isolation
+        if not isolation:
+            return []
+        if isolation == "none":
+            return [(f"  {look.g.warn} UNSANDBOXED", look("failed", "bar", bold=True))]
+        return [
+            (f"  {look.g.tick} ", look("landed", "bar")),
+            (look.text(f"sandbox {isolation}"), look("muted", "bar")),
+        ]
 
 
 class KeyBar(Bar):

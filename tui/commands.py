@@ -52,6 +52,13 @@ EVERYWHERE = (
     Command("palette", (":", "ctrl+p"), "commands", "Find a command by name", group="Cockpit", listed=False),
     Command("theme", ("t",), "Light or dark", "Change between light and dark", group="Cockpit"),
     Command("engine", ("s",), "start engine", "Start the engine, when none runs", group="Cockpit"),
+    Command(
+        "consent",
+        ("U",),
+        "unsandboxed",
+        "Let commands run without a sandbox, where none holds",
+        group="Cockpit",
+    ),
     Command("back", ("q", "escape"), "back", "Go back; from the board: leave", group="Cockpit", listed=False),
     Command("quit", ("ctrl+c", "ctrl+q"), "Quit", "Leave the cockpit; the engine works on", group="Cockpit"),
 )

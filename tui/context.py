@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from state.blobs import Blobs
 from state.journal import Journal
 from state.workspace import Workspace
 from tui.feed import Feed
 from tui.look import Look
+
+if TYPE_CHECKING:
+    from state.contract import Sealer
 
 
 class Said(NamedTuple):
@@ -37,6 +40,8 @@ class Context:
     """Show one line: text, tone."""
     speak: Callable[[Callable[[Journal], object], str, Callable[[], None] | None], None]
     """Write a person's word beside the screen: what to write, what to say then, what to do then."""
+    sealed: Callable[[Callable[[Journal, Sealer], object], str, Callable[[], None] | None], None]
+    """The same for a word that is sealed, as approvals are: the word is handed the person's sealer."""
     go: Callable[[str, str], None]
     """Show a screen (board, ticket, inbox, back), at a ticket where one is named."""
     start_engine: Callable[[], str]

@@ -30,6 +30,10 @@ class Engine(NamedTuple):
     state: str
     pid: int | None = None
     why: str = ""
+    isolation: str = ""
+    """What holds its commands; none: nothing does; '': not known."""
+    consent: bool = False
+    """A person lets them run all the same, as far as the journal says: the engine checks it."""
 
 
 @dataclass(frozen=True)
@@ -225,13 +229,19 @@ class Feed:
         if pid is not None:
             self._started = None
             paused = said.get("state") == "paused"
-            self.engine = Engine(
-                "paused" if paused else "running", pid, said.get("why", "") if paused else ""
-            )
+            state, why = ("paused", said.get("why", "")) if paused else ("running", "")
+            self.engine = Engine(state, pid, why, *self._held())
         elif self._started is not None and self._clock() - self._started < _STARTING:
             self.engine = Engine("starting")
         else:
             self.engine = Engine("off")
+
+    def _held(self) -> tuple[str, bool]:
+        try:
+            session = self.journal.views.session() if self.journal else None
+        except (sqlite3.Error, JournalError, ValueError):
+            return "", False
+        return (session.isolation, bool(session.consent)) if session and session.open else ("", False)
 
     def _said(self) -> dict[str, str]:
         try:

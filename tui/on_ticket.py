@@ -6,9 +6,14 @@ first. The ticket meant is the one that was selected when the key came, whatever
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from state.journal import Journal
 from tickets.lifecycle import ENDED, LIVE
 from tui.screen import CockpitScreen
+
+if TYPE_CHECKING:
+    from state.contract import Sealer
 
 
 class OnTicket(CockpitScreen):
@@ -117,12 +122,12 @@ class OnTicket(CockpitScreen):
         number = ticket.rpartition("-")[2]
 
         def write() -> None:
-            def word(journal: Journal) -> object:
+            def word(journal: Journal, sealer: Sealer) -> object:
                 from state import words
 
-                return words.rollback(journal, ticket)
+                return words.rollback(journal, ticket, sealer=sealer, signoff=f"b {number}, {ticket}")
 
-            self.context.speak(word, f"{ticket}: roll back asked", None)
+            self.context.sealed(word, f"{ticket}: roll back asked", None)
 
         about = ["A commit that undoes it is put on the base branch, after its checks. Later work stays."]
         self.show(TypeToConfirm(self.context, f"Roll back {ticket}?", about, "Roll back", number, write))

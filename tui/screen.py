@@ -7,17 +7,21 @@ table. Nothing here takes the focus: a reload, a message or a repaint can never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
+from state.journal import Journal
 from tui.bars import KeyBar, StatusBar, TopBar
 from tui.commands import EVERYWHERE, Command, pressed
 from tui.context import Context
 from tui.feed import Change
 from tui.sheets.sheet import Sheet, SheetView
+
+if TYPE_CHECKING:
+    from state.contract import Sealer
 
 
 class CockpitScreen(Screen[None], inherit_bindings=False):
@@ -69,6 +73,10 @@ class CockpitScreen(Screen[None], inherit_bindings=False):
         feed = self.context.feed
         if name == "engine" and feed.engine.state != "off":
             return f"the engine is {feed.engine.state}"
+        if name == "consent":
+            if feed.engine.isolation != "none":
+                return f"sandbox: {feed.engine.isolation or 'not known while no engine runs'}"
+            return "you have consented to that" if feed.engine.consent else ""
         if name == "ticket" and self.context.selected not in feed.cards:
             return "no ticket is selected"
         if name == self.NAME:
@@ -207,6 +215,28 @@ class CockpitScreen(Screen[None], inherit_bindings=False):
         """Start the engine."""
         if why := self.context.start_engine():
             self.context.say(why, "failed")
+
+    def do_consent(self) -> None:
+        """Let commands run with nothing to hold them, after a phrase was typed."""
+        from state import words
+        from tui.sheets.confirm import TypeToConfirm
+
+        phrase = words.phrase_of(str(self.context.workspace.root))
+
+        def write() -> None:
+            def word(journal: Journal, sealer: Sealer) -> object:
+                return words.consent(journal, phrase, sealer=sealer)
+
+            self.context.sealed(word, "Commands run without a sandbox until the engine stops", None)
+
+        about = [
+            "No sandbox holds on this machine. Commands of tickets and checks would run with your rights:"
+            " they could read, change and send all that you can.",
+            "It counts for this repository, until its engine stops.",
+        ]
+        self.show(
+            TypeToConfirm(self.context, "Run commands unsandboxed?", about, "Run unsandboxed", phrase, write)
+        )
 
     def do_back(self) -> None:
         """To where one came from."""

@@ -43,6 +43,7 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("cancel", words.cancel),
     ("rollback", words.rollback),
     ("restore", words.restore),
+    ("consent", words.consent),
     ("verify", health.verify),
     ("doctor", health.doctor),
     ("data", work.data),

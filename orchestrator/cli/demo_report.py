@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from orchestrator import demo
+from orchestrator import demo, seals
 from orchestrator.cli.output import Exit, line, seconds, state, table
 from orchestrator.cli.reading import reading
 from orchestrator.cli.telling import telling, told
@@ -55,7 +55,7 @@ def _answer(workspace: Workspace, event: Event) -> None:
         if found is None or found.state != "open" or not demo.foreseen(found):
             return
         try:
-            words.approve(journal, found.id, event.body["digest"], by=BY)
+            words.approve(journal, found.id, event.body["digest"], by=BY, sealer=seals.yours(), signoff=BY)
         except words.Stale:
             return  # its base moved meanwhile: it will be proposed again
         changes = ", ".join(found.subject["changed"])

@@ -71,6 +71,12 @@ def _words(event: Event) -> str:
             return f"does not load: {next(iter(body.get('problems') or ['']), '')}"
         case "ticket.rolled-back":
             return f"rolled back by {str(body.get('commit'))[:10]}"
+        case "consent.given":
+            return f"{body.get('by')} lets commands run without a sandbox"
+        case "engine.isolation" if body.get("isolation") == "none":
+            return "UNSANDBOXED: nothing holds commands on this machine"
+        case "engine.isolation":
+            return f"commands are held by {body.get('isolation')}"
         case "engine.started":
             return f"engine started (process {body.get('pid')})"
     kind, _, verb = event.type.partition(".")

@@ -37,10 +37,11 @@ def approve(
       jetbox approve 3f2a91c07b1d
       jetbox approve 3f2a91c07b1d --digest "$(jetbox inbox --json | jq -r '.[0].digest')"
     """
+    from orchestrator import seals
     from orchestrator.cli.reading import here, speaking
     from state import words
 
-    workspace = here()
+    workspace, sealer, signoff = here(), seals.yours(), "jetbox approve --digest"
     with speaking(workspace) as journal:
         found = _find(journal, proposal)
         if not digest:
@@ -48,10 +49,12 @@ def approve(
                 raise Wrong(f"without a terminal, say what you looked at: {_command(found)}")
             if found.state == "open":
                 _render(workspace, journal, found)
-                if not _confirmed(found):
+                typed = _confirmed(found)
+                if not typed:
                     line("Nothing was approved")
                     return Exit.FAILED
-        words.approve(journal, found.id, digest or found.digest)
+                signoff = f"jetbox approve: {typed}, {found.ticket}"
+        words.approve(journal, found.id, digest or found.digest, sealer=sealer, signoff=signoff)
     line(f"Approved: {found.summary}", "approved")
     _mention_engine(workspace)
     return 0
@@ -109,9 +112,41 @@ def rollback(id: TicketId) -> int:
     Example:
       jetbox rollback TICKET-001
     """
+    from orchestrator import seals
     from state import words
 
-    return _say(f"{id} is being rolled back", lambda journal: words.rollback(journal, id))
+    sealer, signoff = seals.yours(), f"jetbox rollback {id}"
+    return _say(
+        f"{id} is being rolled back",
+        lambda journal: words.rollback(journal, id, sealer=sealer, signoff=signoff),
+    )
+
+
+def consent() -> int:
+    """Let commands run without a sandbox. For machines where none holds, until the engine stops.
+
+    It asks for a phrase, on a terminal only. Commands of tickets and checks can then do all that you can.
+
+    Example:
+      jetbox consent
+    """
+    from orchestrator import seals
+    from orchestrator.cli.reading import here, speaking
+    from state import words
+
+    workspace = here()
+    if not output.can_ask():
+        raise Wrong("consent is typed by a person: run it on a terminal")
+    with speaking(workspace) as journal:
+        phrase = words.phrase_of(words.folder_of(journal))
+        words.may_consent(journal)
+        line("No sandbox holds on this machine.", "head")
+        line("  Commands of tickets and checks would run with your rights: they could read, change and")
+        line("  send all that you can. It counts for this repository until its engine stops.")
+        print(f"Type `{output.safe(phrase)}` to let them: ", end="", flush=True)
+        words.consent(journal, input().strip(), sealer=seals.yours())
+    line("Commands run without a sandbox until the engine stops", "waiting")
+    return 0
 
 
 def restore(id: TicketId) -> int:
@@ -182,7 +217,10 @@ def _render(workspace: Workspace, journal: Journal, found: Proposal) -> None:
     if rollback := subject.get("rollback"):
         line(f"  rollback {rollback['how']}, rehearsed: {rollback['rehearsed']}")
     if isolation := subject.get("isolation"):
-        line(f"  commands ran {'as you, with no sandbox' if isolation == 'none' else isolation}")
+        if isolation == "none":
+            line("  UNSANDBOXED: commands ran as you, with no sandbox", "failed")
+        else:
+            line(f"  commands ran in a sandbox: {isolation}")
     if base_ref := subject.get("base_ref"):
         line(f"  onto     {str(base_ref).removeprefix('refs/heads/')} at {str(subject['base'])[:10]}")
     if found.diff:
@@ -206,11 +244,15 @@ def _render_diff(workspace: Workspace, subject: dict[str, Any], blob: str) -> No
     print()
 
 
-def _confirmed(found: Proposal) -> bool:
-    """A merge takes the ticket's number, so that no stray key lands anything; the rest takes a `y`."""
+def _confirmed(found: Proposal) -> str:
+    """What was typed to approve, '' where it was no yes.
+
+    A merge takes the ticket's number, so that no stray key lands anything; the rest takes a `y`.
+    """
     number = found.ticket.rpartition("-")[2]
     if found.kind in ("merge", "core", "network"):
         print(f"Type {number}, the ticket's number, to approve: ", end="", flush=True)
-        return input().strip() == number
+        return number if input().strip() == number else ""
     print("Approve? [y/N] ", end="", flush=True)
-    return input().strip().lower() in ("y", "yes")
+    typed = input().strip().lower()
+    return typed if typed in ("y", "yes") else ""

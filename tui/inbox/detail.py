@@ -110,7 +110,7 @@ def _effects(page: Page, proposal: Proposal, diff: Diff) -> None:
         page.head("Isolation")
         how = str(subject["isolation"])
         weak = how in ("none", "")
-        said = "none: the commands ran with your rights" if weak else how
+        said = "UNSANDBOXED: the commands ran with your rights" if weak else how
         page.item(look.g.warn if weak else look.g.tick, "waiting" if weak else "landed", said)
 
 

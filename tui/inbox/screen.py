@@ -7,6 +7,7 @@ it is drawn and handed on unchanged, so that anything that moved meanwhile is re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from textual.containers import Container
 from textual.widget import Widget
@@ -29,6 +30,9 @@ from tui.sheets.confirm import TypeToConfirm
 from tui.sheets.gate import TOO_SOON, settled
 from tui.sheets.prompt import Prompt
 from tui.tabs import TabBar
+
+if TYPE_CHECKING:
+    from state.contract import Sealer
 
 _SUMMARY, _DIFF = 0, 1
 _DECIDING = ("approve", "deny", "comment")
@@ -247,7 +251,7 @@ class InboxScreen(CockpitScreen):
         if item is None:
             return
         if item.kind not in WITH_NUMBER:
-            self._approve(item)
+            self._approve(item, "a")
             return
         number = item.ticket.rpartition("-")[2]
         diff, subject = self._diff, item.subject
@@ -257,15 +261,18 @@ class InboxScreen(CockpitScreen):
         ]
         title = f"{title_of(item.kind)} {item.ticket}?"
         yes = f"{title_of(item.kind)} {item.ticket}"
-        self.show(TypeToConfirm(self.context, title, about, yes, number, lambda: self._approve(item)))
+        self.show(
+            TypeToConfirm(self.context, title, about, yes, number, lambda: self._approve(item, f"a {number}"))
+        )
 
-    def _approve(self, item: Proposal) -> None:
-        def word(journal: Journal) -> object:
+    def _approve(self, item: Proposal, pressed: str) -> None:
+        def word(journal: Journal, sealer: Sealer) -> object:
             from state import words
 
-            return words.approve(journal, item.id, item.digest)
+            signoff = f"{pressed}, {item.ticket}"
+            return words.approve(journal, item.id, item.digest, sealer=sealer, signoff=signoff)
 
-        self._write(word, f"{item.ticket}: approved")
+        self.context.sealed(word, f"{item.ticket}: approved", None)
 
     def do_deny(self) -> None:
         """Deny, with a reason."""

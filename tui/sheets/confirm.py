@@ -14,7 +14,7 @@ from tui.context import Context
 from tui.draw import Piece, line
 from tui.line_edit import LineEdit
 from tui.look import Look
-from tui.safe_text import wrap
+from tui.safe_text import width, wrap
 from tui.sheets.gate import TOO_SOON, settled
 from tui.sheets.sheet import Sheet
 
@@ -111,11 +111,16 @@ class TypeToConfirm(Confirm):
     def lines(self, look: Look, cells: int, rows: int) -> list[Strip]:
         """The question, the line to type into, the buttons."""
         out = super().lines(look, cells, rows)
-        ask = f"Type {self.word} to go on: "
-        pieces = [(ask, look("text", "card", bold=True)), *self.edit.pieces(look, 12, "raised")]
-        tail = (" " * max(0, 10 - len(self.edit.text)), look("text", "raised"))
-        typed = line(cells, look("text", "card"), [*pieces, tail])
-        return [*out[:-4], line(cells, look("text", "card"), []), typed, *out[-4:]]
+        ground, bold = look("text", "card"), look("text", "card", bold=True)
+        ask = f"Type {look.text(self.word)} to go on: "
+        room = max(12, width(self.word) + 2)
+        before = []
+        if width(ask) + room > cells:  # a phrase has a line of its own
+            before, ask = [line(cells, ground, [(part, bold)]) for part in wrap(ask.rstrip(), cells)], ""
+        pieces = [(ask, bold), *self.edit.pieces(look, room, "raised")]
+        tail = (" " * max(0, room - 2 - len(self.edit.text)), look("text", "raised"))
+        typed = line(cells, ground, [*pieces, tail])
+        return [*out[:-4], line(cells, ground, []), *before, typed, *out[-4:]]
 
     def hint(self) -> str:
         """What the keys do."""
