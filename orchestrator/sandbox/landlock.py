@@ -33,6 +33,8 @@ from orchestrator.sandbox.system import ETC, SYSTEM, people
 Namespaces = Literal["root", "user", ""]
 """Whose rights make the namespaces; none where nobody may."""
 
+_ENV = {"GIT_CONFIG_NOSYSTEM": "1"}  # what is there and closed makes git warn, and fail in places
+_SHM = Path("/dev/shm")
 _LAUNCHER = Path(__file__).with_name("landlock_launcher.py")
 _START = 'import marshal,sys;spec=open(int(sys.argv[1]),"rb");exec(marshal.load(spec))'
 _FILES = 4096  # open files of a process
@@ -60,6 +62,7 @@ _ALONE = (
 )
 _AS_USER = (
     "mode and dates of the user's own files can be changed, not what is in them",
+    "the user's other processes can be slowed down by their priority",
     "named semaphores cannot be made, so Python's process pools do not work",
 )
 _UNSCOPED = (
@@ -212,14 +215,14 @@ def _spec(
     read = [path for path in (*box.readable, box.git_dir) if path is not None and _there(path)]
     written = [box.worktree, private]
     if namespaces or uid is not None:  # elsewhere the user's other programs have theirs there
-        written.append(Path("/dev/shm"))
+        written.append(_SHM)
     names = [f"/etc/{name}" for name in people(0)]
     return {
         "parent": os.getpid(),
         "namespaces": namespaces,
         "abi": abi,
         "argv": list(argv),
-        "env": scratch.environment(box.env, private),
+        "env": {**_ENV, **scratch.environment(box.env, private)},
         "worktree": str(box.worktree),
         "uid": uid,
         "read": _strings(read),

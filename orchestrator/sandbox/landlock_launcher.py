@@ -35,11 +35,12 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF, _MOUNT_SETATTR = 444, 445, 446, 442
 _PDEATHSIG, _DUMPABLE, _SECCOMP, _SUBREAPER, _NO_NEW_PRIVS = 1, 4, 22, 36, 38  # prctl
 _NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
-_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18  # mount
+_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18  # mount
 _HEARD = {signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
 _ON_FILES = 0x1 | 0x2 | 0x4 | 1 << 14 | 1 << 15  # Landlock: execute, write, read, truncate, device control
 _SCOPE_SIGNALS = 2
 _NO_WAIT = os.WNOHANG
+_PRIVATE = ("/tmp", "/dev/shm")
 
 
 def main() -> NoReturn:
@@ -112,16 +113,18 @@ def _in_namespaces(spec: Spec, status: int) -> NoReturn:
 
 def _furnish(spec: Spec) -> None:
     """Mounts: own /proc, private /tmp and /dev/shm, what stays as it is, what is made up."""
-    mount(None, "/", None, _REC | _PRIVATE)
+    mount(None, "/", None, _REC | _MS_PRIVATE)
     mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     size = f"mode=1777,size={spec['scratch_size']}"
-    asked = [path for path in (*spec["read"], *spec["write"]) if path != "/tmp" and os.path.exists(path)]
+    asked = [
+        path for path in (*spec["read"], *spec["write"]) if path not in _PRIVATE and os.path.exists(path)
+    ]
     needed = list(dict.fromkeys([*asked, *map(os.path.realpath, asked)]))
-    _cover("/tmp", needed, spec["write"], size)
+    for folder in _PRIVATE:
+        if os.path.isdir(folder):
+            _cover(folder, needed, spec["write"], size)
     while hidden := _hidden(needed, spec["uid"]):
         _cover(hidden, needed, spec["write"], "mode=0755,size=1m")
-    if os.path.isdir("/dev/shm"):
-        mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV, size)
     for path in spec["frozen"]:
         mount(path, path, None, _BIND | _REC)
         _read_only(path)

@@ -20,8 +20,9 @@ from orchestrator.sandbox.backend import Unusable
 
 Kind = Literal["bubblewrap", "landlock", "offline"]
 """`bubblewrap`: the network is another namespace's, so ordinary sockets may be made. `landlock`: no socket at
-all, as nothing else keeps it from the host's loopback and Unix sockets. `offline`: for Jetbox's own runs,
-nothing but the network is denied; Unix sockets stay."""
+all, as nothing else keeps it from the host's loopback and Unix sockets; nor System V's shared memory, nor
+limits of another process, which would end it as a signal does. `offline`: for Jetbox's own runs, nothing but
+the network is denied; Unix sockets stay."""
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand: struct sock_filter
 
@@ -35,6 +36,7 @@ _WITH_RULES = {
     "clone3": (435, 435),
     "ioctl": (16, 29),
     "personality": (135, 92),
+    "prlimit64": (302, 261),
     "socket": (41, 198),
     "socketpair": (53, 199),
     "unshare": (272, 97),
@@ -110,6 +112,22 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "vserver": (236, None),
 }
 
+_SHARED_MEMORY: dict[str, tuple[int | None, int | None]] = {  # System V's and message queues
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semctl": (66, 191),
+    "semtimedop": (220, 192),
+    "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+}
+
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000  # SECCOMP_RET_*
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
@@ -141,6 +159,8 @@ def _program(kind: Kind, arch: int, column: int) -> list[Instruction]:
     for name, body in _rules(kind).items():
         program += [(_JUMP_EQUAL, 0, len(body), _WITH_RULES[name][column]), *body]
     denied = _RINGS if kind == "offline" else _RINGS | _DENIED
+    if kind == "landlock":
+        denied = denied | _SHARED_MEMORY
     numbers = [row[column] for row in denied.values() if row[column] is not None]
     for left, number in zip(range(len(numbers), 0, -1), numbers, strict=True):
         program.append((_JUMP_EQUAL, left, 0, number or 0))  # to the last line
@@ -152,12 +172,13 @@ def _rules(kind: Kind) -> dict[str, list[Instruction]]:
     pairs = {"socketpair": _only(0, [_UNIX], _EAFNOSUPPORT)}
     if kind == "offline":
         return pairs | {"socket": _only(0, [_UNIX], _EPERM)}
-    sockets = {
-        "bubblewrap": _only(0, [_UNIX, _INET, _INET6, _NETLINK], _EAFNOSUPPORT),
-        "landlock": [_fail(_EPERM)],
-    }
-    return pairs | {
-        "socket": sockets[kind],
+    if kind == "landlock":
+        own = {"socket": [_fail(_EPERM)], "prlimit64": _only(0, [0], _EPERM)}  # of itself, not of another
+    else:
+        own = {"socket": _only(0, [_UNIX, _INET, _INET6, _NETLINK], _EAFNOSUPPORT)}
+    return {
+        **pairs,
+        **own,
         "clone": _without(0, _NAMESPACES),
         "clone3": [_fail(_ENOSYS)],
         "unshare": _without(0, _NAMESPACES | _TIME_NAMESPACE),
