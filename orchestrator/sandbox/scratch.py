@@ -6,6 +6,7 @@ left in it. Its size is not bounded.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -32,7 +33,8 @@ def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 def remove(folder: Path) -> None:
     """Remove it with all that is in it, links not followed. What cannot be removed is left: no error."""
-    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
     if sys.platform == "win32" or not os.path.lexists(folder):
         return
     # Folders that were closed, files that were made immutable, or a tree too deep for Python.

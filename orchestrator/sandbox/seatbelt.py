@@ -16,16 +16,21 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.sandbox import scratch
 from orchestrator.sandbox.backend import Unusable
 from orchestrator.sandbox.box import Box, Limits
 from orchestrator.sandbox.seatbelt_profile import Places, profile
 
+if TYPE_CHECKING:
+    import psutil
+
 PROGRAM = "/usr/bin/sandbox-exec"
 SHELL = "/bin/dash"  # part of macOS since 10.15; its `ulimit -f` counts 512 bytes, always
 _FILES = 4096  # descriptors
 _GRACE = 5.0  # seconds that the system gets to remove what was killed
+_LOOK = 0.005  # seconds between looks whether it has
 
 # A limit that is lower already stays: that raising it fails is no error.
 _STAGE = """\
@@ -170,15 +175,27 @@ def _belonging(leader: int, folder: str) -> list[int]:
 
 
 def _kill(found: Iterable[int]) -> int:
-    """Kill these processes and wait until they are gone. Returns how many there were."""
+    """Kill these processes and wait until none of them runs. Returns how many there were."""
     import psutil
 
     killed = []
     for pid in found:
         with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE:
+            if _runs(process):
                 process.kill()
                 killed.append(process)
-    psutil.wait_procs(killed, timeout=_GRACE)
+    until = time.monotonic() + _GRACE
+    while any(_runs(process) for process in killed) and time.monotonic() < until:
+        time.sleep(_LOOK)
     return len(killed)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Not so when it has ended and only waits for its parent to notice."""
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -139,7 +139,7 @@ def profile(places: Places) -> tuple[str, dict[str, str]]:
     sysctl = [*_all("sysctl-name", _SYSCTL), *_all("sysctl-name-prefix", _SYSCTL_PREFIXES)]
     rules = [
         _rule("allow", "file-read* file-map-executable process-exec*", _all("subpath", SYSTEM)),
-        _rule("deny", "file-read* process-exec*", _all("subpath", SERVICES)),
+        _rule("deny", "file-read* file-map-executable process-exec*", _all("subpath", SERVICES)),
         _rule("allow", "file-read*", _all("subpath", ETC)),
         _rule("allow", "file-read-metadata", [*_all("literal", above), *passed]),
         _rule("allow", "file-read*", _all("literal", (*_DEVICES, *_READ_DEVICES))),
