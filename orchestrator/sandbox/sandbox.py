@@ -117,8 +117,11 @@ class Sandbox:
         given["PATH"] = toolchains.search_path(policy, root, worktree, given["PATH"])
         if environment := toolchains.environment_of(policy, root, worktree):
             given["VIRTUAL_ENV"] = str(environment)
+            if own := toolchains.project_path(environment, root, worktree):
+                given["PYTHONPATH"] = os.pathsep.join(own)
         if self.backend.name != "none":
-            given |= {**_TREE_IN, "HOME": "/tmp", "USER": "jetbox", "LOGNAME": "jetbox"}  # noqa: S108: its own
+            given |= {**_TREE_IN, "HOME": "/tmp", "USER": "jetbox", "LOGNAME": "jetbox"}
+            given |= toolchains.variables(policy)
         else:
             given |= {name: os.environ[name] for name in ("HOME", "USER", "LOGNAME") if name in os.environ}
         given |= {**env, **({process.MARK: mark} if mark else {})}

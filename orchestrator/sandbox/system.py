@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 
 _TOOLS = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/run/wrappers/bin:/run/current-system/sw/bin"
@@ -9,13 +11,25 @@ _TOOLS = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/run/wrappers/bin:/run/cu
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store")
 """Programs and libraries; a link stays a link."""
 
-ETC = (
-    "/etc/alternatives", "/etc/ca-certificates", "/etc/crypto-policies", "/etc/debian_version", "/etc/fonts",
-    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/magic",
-    "/etc/mime.types", "/etc/nsswitch.conf", "/etc/os-release", "/etc/pki/tls", "/etc/protocols",
-    "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/timezone",
-    "/sys/devices/system/cpu", "/sys/devices/system/node",
+_ETC = (
+    "alternatives", "ca-certificates", "crypto-policies", "debian_version", "dotnet", "fonts", "gai.conf",
+    "glvnd", "host.conf", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias",
+    "localtime", "lsb-release", "magic", "maven/m2.conf", "mime.types", "nsswitch.conf", "os-release",
+    "perl", "pki/ca-trust/extracted", "pki/java", "pki/tls/cert.pem", "pki/tls/certs",
+    "pki/tls/openssl.cnf", "protocols", "services", "ssl/certs", "ssl/openssl.cnf", "terminfo",
+    "timezone", "xml",
 )  # fmt: skip
+_ETC_BEGINS = ("java-", "python3", "ImageMagick-")
+
+
+def _etc() -> tuple[str, ...]:
+    begun: list[str] = []
+    with contextlib.suppress(OSError):
+        begun = sorted(name for name in os.listdir("/etc") if name.startswith(_ETC_BEGINS))  # noqa: PTH208
+    return tuple(f"/etc/{name}" for name in (*_ETC, *begun))
+
+
+ETC = (*_etc(), "/sys/devices/system/cpu", "/sys/devices/system/node")
 """Settings that programs look up and that say nothing of the user. Never all of /etc."""
 
 

@@ -1,20 +1,34 @@
+# ruff: noqa: PTH110, PTH111, PTH112, PTH113, PTH117, PTH118, PTH120, PTH208
 """Which folders a command needs beside the system's, so that a project's own tools work inside.
 
-A repository can grant nothing by what it holds: only real folders count (no links), an environment's base
-interpreter only if it is one, and a folder from which the user's secrets could be reached is refused.
+A repository can grant nothing by what it holds: only real folders count (no links), the base interpreter that
+an environment names only if it is one and lies outside the repository, and a folder from which the person's
+secrets could be reached is refused. Paths are plain strings here: this runs before every command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator.sandbox.policy import Policy
 from state.home import config_home, data_home
 
-_SECRET = (".ssh", ".gnupg", ".aws", ".config", ".netrc", ".git-credentials", ".kube", ".docker")
+_SECRET = (
+    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".git-credentials", ".pypirc", ".npmrc",
+    ".password-store", ".mozilla", ".local/share/keyrings", ".cargo/credentials.toml",
+)  # fmt: skip
+_PROGRAMS = "Scripts" if sys.platform == "win32" else "bin"
+
+_HOMES = (
+    ("~/.rustup", "~/.rustup", "RUSTUP_HOME"),
+    ("~/.cargo/registry", "~/.cargo", "CARGO_HOME"),
+    ("~/go/pkg/mod", "~/go/pkg/mod", "GOMODCACHE"),
+)
+"""What is granted; what a tool is told that would look for it in its home, which inside is another one."""
 
 
 class TooWide(Exception):
@@ -32,26 +46,38 @@ def readable(policy: Policy, root: Path, home: Path) -> tuple[Path, ...]:
     Raises:
         TooWide: a grant of the person's own would show their secrets.
     """
-    found = [Path(name).expanduser() for name in policy.readable]
+    secrets = _secrets(home)
+    found = [each for each in map(os.path.expanduser, policy.readable) if os.path.exists(each)]
     for each in found:
-        _guard(each, home)
-    environments = [root / name for name in policy.beside if _plain_folder(root / name)]
-    own = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix)]
+        if secret := _covers(each, secrets):
+            raise TooWide(f"{each} must not be readable in the sandbox: {secret} lies in it")
+    environments = [str(root / name) for name in policy.beside if _plain_folder(root / name)]
     found += environments
-    for environment in (*environments, *own):
-        found += _interpreter(environment)
-    found += own
+    for environment in environments:
+        found += _base(environment, str(root))
+    for prefix in dict.fromkeys((sys.prefix, sys.base_prefix)):
+        found += _parts(prefix) if _covers(prefix, secrets) else [prefix, os.path.realpath(prefix)]
     if "site-packages" not in __file__:  # run from its sources: child processes of the checks import them
         found += _sources()
-    return tuple(dict.fromkeys(path for path in found if path.is_absolute() and path.exists()))
+    there = [each for each in dict.fromkeys(found) if os.path.isabs(each) and os.path.exists(each)]
+    return tuple(Path(each) for each in there if not _covers(each, secrets))
 
 
 def search_path(policy: Policy, root: Path, worktree: Path, given: str) -> str:
-    """PATH for a command: the project's own environment first, Jetbox's interpreter last."""
-    parts = [folder / name / "bin" for name in policy.beside for folder in (worktree, root)]
-    parts += [folder / name / ".bin" for name in policy.beside for folder in (worktree, root)]
-    first = [str(part) for part in parts if part.is_dir()]
-    return os.pathsep.join([*first, *(part for part in given.split(os.pathsep) if part), str(_own_bin())])
+    """PATH for a command: the project's own environments first, Jetbox's interpreter last.
+
+    A folder that leads into a version manager by a link, or by shims that ask a program which is not inside,
+    is followed by the one that it stands for.
+    """
+    parts: list[str] = []
+    for inner in (_PROGRAMS, ".bin"):
+        for name in policy.beside:
+            parts += [os.path.join(folder, name, inner) for folder in (worktree, root)]
+    parts = [part for part in parts if os.path.isdir(part)]
+    for part in given.split(os.pathsep):
+        if part:
+            parts += [part, os.path.realpath(part), *_behind_shims(part)]
+    return os.pathsep.join(dict.fromkeys([*parts, str(Path(sys.executable).parent)]))
 
 
 def environment_of(policy: Policy, root: Path, worktree: Path) -> Path | None:
@@ -63,39 +89,101 @@ def environment_of(policy: Policy, root: Path, worktree: Path) -> Path | None:
     return None
 
 
-def _own_bin() -> Path:
-    return Path(sys.executable).parent
+def variables(policy: Policy) -> dict[str, str]:
+    """Where tools find what they would look for in the person's home; a command's home is another folder."""
+    found = {}
+    for granted, told, variable in _HOMES:
+        if granted in policy.readable and os.path.isdir(os.path.expanduser(granted)):
+            found[variable] = os.path.expanduser(told)
+    return found
 
 
-def _sources() -> Iterable[Path]:
+def project_path(environment: Path, root: Path, worktree: Path) -> list[str]:
+    """What an editable install of the project adds to Python's path, in the worktree instead of the checkout.
+
+    Inside, the checkout is not there; outside, a test would try the checkout's code and not the worktree's.
+    """
+    found: list[str] = []
+    for packages in _glob(str(environment / "lib"), "python3", "site-packages"):
+        for name in _names(packages):
+            if not name.endswith(".pth"):
+                continue
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                for line in Path(packages, name).read_text("utf-8").splitlines():
+                    path = Path(line.strip())
+                    if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root):
+                        found.append(str(worktree / path.relative_to(root)))
+    return [each for each in dict.fromkeys(found) if os.path.isdir(each)]
+
+
+def _sources() -> Iterable[str]:
     above = Path(__file__).resolve().parents[2]
-    return [above / name for name in ("orchestrator", "state", "tickets", "datagen", "model", "configs")]
+    return [str(above / name) for name in ("orchestrator", "state", "tickets", "datagen", "model", "configs")]
 
 
-def _guard(path: Path, home: Path) -> None:
-    secrets = [home, config_home(), data_home(), *(Path.home() / name for name in _SECRET)]
+def _secrets(home: Path) -> list[str]:
+    """Folders and files that nothing readable may cover or lie in, each as written and as it is."""
+    user = os.path.expanduser("~")
+    named = [str(home), str(config_home()), str(data_home()), *(f"{user}/{name}" for name in _SECRET)]
+    return [each for name in named for each in dict.fromkeys((name, os.path.realpath(name)))]
+
+
+def _covers(path: str, secrets: Sequence[str]) -> str:
+    """The first secret that could be read if this could; empty when there is none."""
+    real = os.path.realpath(path)
     for secret in secrets:
-        if secret.is_relative_to(path):
-            raise TooWide(f"{path} must not be readable in the sandbox: {secret} lies in it")
+        for one in (real, path.rstrip("/") or "/"):
+            if secret == one or secret.startswith(f"{one.rstrip('/')}/") or one.startswith(f"{secret}/"):
+                return secret
+    return ""
 
 
 def _plain_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _interpreter(environment: Path) -> list[Path]:
-    """The base interpreter that a Python environment names, as far as it is one."""
+def _base(environment: str, root: str) -> list[str]:
+    """The base interpreter that a Python environment names, as far as it is one and not the repository's."""
     try:
-        lines = (environment / "pyvenv.cfg").read_text(errors="replace").splitlines()
+        lines = Path(environment, "pyvenv.cfg").read_text(errors="replace").splitlines()
     except OSError:
         return []
-    home = next((line.partition("=")[2].strip() for line in lines if line.startswith("home")), "")
-    folder = Path(home)
-    prefix = folder.parent
-    try:
-        real = folder.is_absolute() and any(prefix.glob("lib/python3*/os.py"))
-    except OSError:
-        real = False
-    if not real:
+    folder = next((line.partition("=")[2].strip() for line in lines if line.startswith("home")), "")
+    if not folder.startswith("/") or ".." in folder.split("/"):
         return []
-    return [folder.resolve(), prefix / "lib", (prefix / "lib").resolve()]
+    prefix = os.path.dirname(folder)
+    for each in (prefix, os.path.realpath(prefix)):
+        if f"{each}/".startswith((f"{root}/", f"{os.path.realpath(root)}/")):
+            return []  # a link in the repository could lead anywhere
+    return _parts(prefix)
+
+
+def _parts(prefix: str) -> list[str]:
+    """Of a Python installation what an interpreter needs; nothing where there is none."""
+    if not any(os.path.isfile(each) for each in _glob(f"{prefix}/lib", "python3", "os.py")):
+        return []
+    named = [f"{prefix}/{name}" for name in ("bin", "lib", "include")]
+    return [*named, *(os.path.realpath(each) for each in named)]
+
+
+def _behind_shims(folder: str) -> list[str]:
+    """For a folder of shims, as pyenv's and rbenv's, the programs of the version that is chosen for all."""
+    if not folder.endswith("/shims"):
+        return []
+    above = folder.removesuffix("/shims")
+    try:
+        chosen = Path(above, "version").read_text().split()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [f"{above}/versions/{name}/bin" for name in chosen if "/" not in name]
+
+
+def _glob(folder: str, start: str, inner: str) -> list[str]:
+    return [f"{folder}/{name}/{inner}" for name in _names(folder) if name.startswith(start)]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
