@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from state.safe_text import safe
 from state.alerts import Alert
 from state.events import Event
 from state.journal import Journal
+from state.safe_text import safe
 
 PORTION = 500  # events read at once
 AGAIN = 5.0  # seconds after which what went wrong is tried again

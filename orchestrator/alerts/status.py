@@ -20,10 +20,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from state.safe_text import safe
 from state import connect, fold
 from state.alerts import Alert, alert
 from state.events import Event
+from state.safe_text import safe
 from state.views import Card, Proposal, Views
 from tickets.lifecycle import ENDED, LIVE, State
 

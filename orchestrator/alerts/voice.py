@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from orchestrator.sandbox.system import system_tool
 from state.alerts import TYPES, Alert, Line, Throttle, alert_in, at_most
 from state.events import Event
 from state.journal import Journal
@@ -54,12 +55,13 @@ class Speaker:
 
 
 def speakers(
-    language: str, platform: str = sys.platform, which: Callable[[str], str | None] = shutil.which
+    language: str, platform: str = sys.platform, which: Callable[[str], str | None] | None = None
 ) -> list[Speaker]:
     """The voices of this machine, best first; none where there is nothing to speak with.
 
     `language` is a tag such as `en` or `de-AT`, as `AlertSettings` lets through: it cannot be an option.
     """
+    which = which or _system_voice
     short = re.split("[-_]", language)[0].lower()
     wanted: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...]
     if platform == "win32":
@@ -79,6 +81,15 @@ def speakers(
         for name, arguments, environment in wanted
         if (path := which(name))
     ]
+
+
+def _system_voice(name: str) -> str | None:
+    """Where a voice of the system's is; PATH may lead into a project's environment."""
+    if sys.platform == "win32":
+        root = Path(os.environ.get("SYSTEMROOT") or r"C:\Windows")
+        found = root / "System32" / "WindowsPowerShell" / "v1.0" / f"{name}.exe"
+        return str(found) if found.is_file() else None
+    return system_tool(name)
 
 
 def spoken(text: str) -> str:
