@@ -176,6 +176,7 @@ class Conductor:
             in_the_way=tuple(in_the_way),
             isolation=sandbox.isolation,
             policy=sandbox.policy.digest,
+            known=sandbox.policy.programs,
             consent=self.consented(),
         )
 

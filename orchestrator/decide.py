@@ -36,6 +36,8 @@ from orchestrator.asking import asked, evidence, ground, not_accepted, outdated,
 from orchestrator.attempt import Attempt, Outcome
 from orchestrator.checks import Check
 from orchestrator.kinds.base import Kind
+from orchestrator.notable import notable
+from orchestrator.permission import permission
 from orchestrator.world import World
 from tickets import values
 
@@ -88,7 +90,7 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
             return _end(attempt, "failed", f"denied: {word.reason}")
     if void := outdated(attempt, world):
         return void
-    if "start" in _approvals(attempt, kind) and (ask := _ask_start(attempt, kind, world)):
+    if ask := permission(attempt, checks, world, _approvals(attempt, kind)):
         return ask
     if budget := _budget(attempt, world):
         return budget
@@ -149,21 +151,6 @@ def _landed(attempt: Attempt, world: World) -> Decision | None:
 def _approvals(attempt: Attempt, kind: Kind) -> frozenset[str]:
     """A ticket may ask for more approvals than its kind needs, never for fewer."""
     return kind.approvals | frozenset(attempt.spec.get("approve") or ())
-
-
-def _ask_start(attempt: Attempt, kind: Kind, world: World) -> Decision | None:
-    subject = {
-        "ticket": attempt.ticket,
-        "attempt": attempt.number,
-        "revision": attempt.revision,
-        "goal": attempt.spec["goal"],
-        "kind": kind.name,
-        "with": attempt.spec.get("with") or {},
-        "budget": attempt.spec.get("budget") or {},
-        "base": attempt.base,
-        **ground(world),
-    }
-    return asked(attempt, Propose("start", f"start: {attempt.spec['goal']}", subject))
 
 
 def _budget(attempt: Attempt, world: World) -> Decision | None:
@@ -353,6 +340,7 @@ def _merge_proposal(
         "tree": merged["tree"],
         "diff": merged["diff"],
         "changed": merged["changed"],
+        "notable": notable(merged["changed"]),
         "receipts": sorted(receipts, key=lambda r: (r["check"], r["side"])),
         "rollback": {"how": rehearsed.result["rollback"], "rehearsed": rehearsed.result["why"]},
         **evidence(attempt, world),

@@ -20,6 +20,7 @@ class World:
     in_the_way: tuple[str, ...] = ()  # what keeps the user's checkout from following a landing
     isolation: str = "none"  # what holds commands now
     policy: str = ""  # digest of what they may use
+    known: frozenset[str] = frozenset()  # programs that need no question
     consent: bool = False  # a person lets them run without a sandbox, for this run of the engine
     refused: Mapping[str, str] = field(default_factory=dict)
     """Ids of approved proposals whose contract is not accepted, and why."""

@@ -31,7 +31,8 @@ SPEC: dict[str, Any] = {
     "with": {"steps": ["one", "two"]},
     "accept": [{"run": "test", "red": True}, {"run": "lint"}],
 }
-WORLD = World(base="base-0", revision="r1", isolation="bubblewrap", policy="p1")
+KNOWN = frozenset(("one", "two", "lint"))
+WORLD = World(base="base-0", revision="r1", isolation="bubblewrap", policy="p1", known=KNOWN)
 
 
 class Play:
