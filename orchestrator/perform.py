@@ -33,6 +33,7 @@ from orchestrator.git import Repo, stamp
 from orchestrator.place import Halted, Performed, Place, spawn
 from orchestrator.receipts import second_run, verify
 from orchestrator.sandbox.sandbox import BROKEN, SAID
+from orchestrator.snapshot import TooDeep
 
 RUN_DEATHS = 3  # a child run that dies this often without a result has failed
 _STOP_GRACE = 10.0  # seconds a child run gets to write a last checkpoint
@@ -61,7 +62,12 @@ def _worktree(attempt: Attempt, place: Place) -> Path:
 
 
 def _restore(action: Restore, attempt: Attempt, place: Place) -> Performed:
-    kept = worktrees.restore(place.repo, _worktree(attempt, place), action.commit)
+    path = _worktree(attempt, place)
+    try:
+        kept = worktrees.restore(place.repo, path, action.commit)
+    except TooDeep:  # left by a command that was cut off
+        worktrees.discard(place.repo, path)
+        kept = worktrees.restore(place.repo, _worktree(attempt, place), action.commit)
     return Performed("done", {"trash": kept} if kept else {})
 
 
@@ -82,15 +88,21 @@ def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
     if finished.exit not in action.ok:
         why = f"ended with {finished.exit}" if finished.exit is not None else finished.reason
         return Performed("failed", {"why": why}, finished.exit, finished.seconds, output)
-    checkpoint = worktrees.checkpoint(
-        place.repo,
-        path,
-        _private_ref(attempt),
-        f"{attempt.ticket}: {action.command.splitlines()[0][:60]}",
-        place.author,
-        stamp(attempt.at / 1000),
-        attempt.head,
-    )
+    try:
+        checkpoint = worktrees.checkpoint(
+            place.repo,
+            path,
+            _private_ref(attempt),
+            f"{attempt.ticket}: {action.command.splitlines()[0][:60]}",
+            place.author,
+            stamp(attempt.at / 1000),
+            attempt.head,
+        )
+    except TooDeep as error:
+        worktrees.discard(place.repo, path)
+        return Performed(
+            "failed", {"why": f"made what git cannot hold: {error}"}, None, finished.seconds, output
+        )
     result = {"checkpoint": asdict(checkpoint), "progress": (action.index + 1) / action.total}
     return Performed("done", result, finished.exit, finished.seconds, output)
 

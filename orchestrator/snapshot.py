@@ -23,6 +23,14 @@ from pathlib import Path
 
 from orchestrator.git import GITLINK, SYMLINK, GitError, Repo
 
+DEEPEST = 400
+"""Folders within folders that are looked into. Linux's longest path allows some 2,000 of one letter each."""
+
+
+class TooDeep(GitError):
+    """The folder cannot become a tree, and trying again would not help."""
+
+
 KEPT = ".git-kept"
 
 
@@ -268,12 +276,18 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def open_up(folder: Path) -> None:
-    """Let the owner into every folder below, links not followed; on Windows also let files be deleted."""
+def open_up(folder: Path, depth: int = 0) -> None:
+    """Let the owner into every folder below, links not followed; on Windows also let files be deleted.
+
+    Raises:
+        TooDeep: folders are nested deeper than git can name them.
+    """
+    if depth > DEEPEST:
+        raise TooDeep(f"folders are nested more than {DEEPEST} deep")
     folder.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_IRWXU)
     for entry in _listed(folder):
         if entry.is_dir(follow_symlinks=False):
-            open_up(Path(entry.path))
+            open_up(Path(entry.path), depth + 1)
         elif os.name == "nt":
             Path(entry.path).chmod(stat.S_IWRITE)
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from orchestrator import snapshot
 from orchestrator.git import GITLINK, READY, SHELF, TRASH, GitError, Repo, absent, same_path, stamp
+from orchestrator.sandbox import scratch
 
 INDEX = "jetbox-index"  # the private index, in the worktree's git dir: it lives and goes with the worktree
 US = "Jetbox <jetbox@localhost>"
@@ -351,3 +352,5 @@ def _erase(folder: Path) -> None:
         shutil.rmtree(folder)
     except FileNotFoundError:
         shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:  # nested without end, by a command
+        scratch.remove(folder)

@@ -32,6 +32,8 @@ _STAGE = (
 )
 _DROP = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
 _FILES = 4096  # open files of a process
+_GIT = b"[safe]\n\tdirectory = *\n"
+"""The repository may be another user's inside; what cleans its environment, as clones do, is told here."""
 
 
 class Bubblewrap:
@@ -136,11 +138,11 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
     for path in map(Path, ETC):
         if path.exists():
             out += [*_above(path), "--ro-bind", str(path.resolve()), str(path)]
-    for name, text in people(os.getuid() if uid is None else uid).items():
+    for name, text in {**people(os.getuid() if uid is None else uid), "gitconfig": _GIT}.items():
         out += ["--perms", "0444", "--ro-bind-data", data.hold(text), f"/etc/{name}"]
     out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    for folder in ("/tmp", "/var/tmp"):  # noqa: S108: its own, not the machine's
+    for folder in ("/tmp", "/var/tmp"):
         out += [*_above(Path(folder)), "--perms", "1777", "--size", scratch, "--tmpfs", folder]
     for each in sorted(box.readable, key=lambda path: len(path.parts)):
         if each.exists():

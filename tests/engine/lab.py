@@ -57,6 +57,7 @@ class Lab:
     def __init__(self, root: Path, *, commit: bool = True) -> None:
         root.mkdir(parents=True)
         self.root, self.workspace = root, Workspace(root)
+        self.sandbox = unheld  # of engines in this process
         self.engines: list[subprocess.Popen[bytes]] = []
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.name", "A User")
@@ -129,7 +130,7 @@ class Lab:
 
     def run(self) -> None:
         """Have an engine do all that can be done now, and leave."""
-        service.serve(self.workspace, until_idle=True, sandbox=unheld(self.workspace))
+        service.serve(self.workspace, until_idle=True, sandbox=self.sandbox(self.workspace))
 
     @contextlib.contextmanager
     def engine(self) -> Iterator[Engine]:
@@ -146,7 +147,7 @@ class Lab:
             journal,
             repo,
             service.author(repo),
-            sandbox=unheld(self.workspace),
+            sandbox=self.sandbox(self.workspace),
         )
         ended: list[BaseException] = []
 
