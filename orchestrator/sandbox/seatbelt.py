@@ -102,7 +102,8 @@ class Held:
 
     def ask(self) -> None:
         """TERM to the group."""
-        _signal_group(self.popen.pid, force=False)
+        if not self._over:
+            _signal_group(self.popen.pid, force=False)
 
     def end(self) -> None:
         """KILL to all of it, again and again until a look finds nothing; then the temporary folder goes."""

@@ -78,7 +78,7 @@ _HEAD = """\
 (deny default)
 (allow process-fork)
 (allow signal (target same-sandbox))
-(deny process-info*)
+(deny process-info* nvram*)
 (allow process-info* (target same-sandbox))
 (when (defined? 'dynamic-code-generation) (allow dynamic-code-generation))
 (allow ipc-posix-sem)

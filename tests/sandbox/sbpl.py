@@ -14,6 +14,10 @@ from typing import Any
 _TOKEN = re.compile(r'\s*(?:;[^\n]*\n\s*)*(\(|\)|\'|#?"(?:\\.|[^"\\])*"|[^\s()\'";]+)', re.DOTALL)
 
 
+_OPEN = ("process-info", "nvram", "iokit-get-properties")
+"""Operations that `(deny default)` leaves allowed, as Chromium's profiles have it (crbug.com/799149)."""
+
+
 @dataclass(frozen=True)
 class Text:
     """A string, or a regular expression."""
@@ -59,7 +63,7 @@ class Profile:
 
     def allows(self, operation: str, what: str = "", **facts: str) -> bool:
         """Whether an operation on a path (or name) is allowed."""
-        verdict = self._default
+        verdict = "allow" if operation.startswith(_OPEN) else self._default
         for verb, operations, filters in self._rules:
             fits = any(
                 operation == each or (each.endswith("*") and operation.startswith(each[:-1]))

@@ -138,6 +138,7 @@ def test_no_network_not_even_a_socket_in_the_worktree(held: Profile) -> None:
                      str(WORKTREE / "socket"), str(SCRATCH / "socket")):  # fmt: skip
             assert not held.allows(operation, what)
     pair = {"socket-domain": "AF_UNIX"}
+    assert parse(profile(plain(WORKTREE))[0])[-1] == ["deny", "network*"], "nothing after it can open it"
     assert held.allows("system-socket", **pair), "a pair of sockets is how programs talk to their children"
     assert not held.allows("system-socket", **{"socket-domain": "AF_SYSTEM"})
 
@@ -156,7 +157,7 @@ def test_no_service_is_reached_that_holds_keys_or_starts_programs(held: Profile,
     assert not held.allows("mach-lookup", service)
     assert held.allows("mach-lookup", "com.apple.system.opendirectoryd.libinfo"), "the control"
     for operation in ("mach-register", "job-creation", "lsopen", "appleevent-send", "mach-priv-task-port",
-                      "user-preference-read", "iokit-open"):  # fmt: skip
+                      "user-preference-read", "iokit-open", "nvram-get"):  # fmt: skip
         assert not held.allows(operation, service)
 
 
@@ -372,7 +373,11 @@ def test_nothing_of_this_process_is_inherited(
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
     reading, writing = os.pipe()
     os.set_inheritable(reading, True)
+    os.write(writing, b"typed by the user")
+    keyboard = os.dup(0)
+    os.dup2(reading, 0)
     try:
+        os.close(writing)
         code = (
             "import os, sys\n"
             "def there(fd):\n"
@@ -382,8 +387,9 @@ def test_nothing_of_this_process_is_inherited(
         )
         said = run(noted, python(code), box(tmp_path))[1]
     finally:
+        os.dup2(keyboard, 0)
+        os.close(keyboard)
         os.close(reading)
-        os.close(writing)
     assert said.split() == ["False", "False", "True", str((tmp_path / "wt").resolve())]
 
 
@@ -461,11 +467,16 @@ def test_a_command_at_work_is_asked_and_then_ended(noted: Seatbelt, tmp_path: Pa
 
 
 @posix
-def test_ending_twice_is_ending_once(noted: Seatbelt, tmp_path: Path) -> None:
+def test_ending_twice_is_ending_once(
+    noted: Seatbelt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started = Running(noted, ["true"], box(tmp_path))
     assert started.done()[0] == 0
+    signalled: list[int] = []  # by now its number may be another program's
+    monkeypatch.setattr(seatbelt, "_signal_group", lambda pid, **_: signalled.append(pid))
     started.child.end()
     started.child.ask()
+    assert signalled == []
 
 
 @posix
