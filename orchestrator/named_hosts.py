@@ -114,7 +114,8 @@ def _named(command: Command) -> Iterable[str]:
     if program == "git":
         yield from _git(command)
     elif program in _FETCHERS:
-        for word in positional(command, _FETCHER_TAKES):
+        takes = _FETCHER_TAKES | ({"-O"} if program == "wget" else set())  # curl's takes nothing
+        for word in positional(command, takes):
             if "://" not in word.text:
                 yield from _address(word)
     elif program in _COPIERS:

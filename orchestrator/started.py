@@ -158,11 +158,14 @@ def _shell(rest: Command) -> Iterator[Command]:
         at += 1
         if text in ("--version", "--help"):
             return
-        if not text.startswith("--") and "c" in text:
+        if text.startswith("--"):
+            at += text in ("--rcfile", "--init-file")
+            continue
+        at += text.casefold().count("o")  # each takes the name of a setting
+        if "c" in text:
             at += _options(rest[at:], words("-o -O"))
             yield from _read(rest[at : at + 1])
             return
-        at += text in ("-o", "+o", "-O", "+O", "--rcfile", "--init-file")
     fed = at >= len(rest) or rest[at].text == "-"
     yield (Word("", sure=False) if fed else _script(rest[at]),)
 

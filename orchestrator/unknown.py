@@ -23,8 +23,8 @@ __all__ = ["UNTOLD", "commands", "hosts", "new_programs", "programs"]
 
 _OWN = words(
     ": . [ [[ alias bg break builtin cd command continue declare dirs disown echo eval exec exit export false"
-    " fg getopts hash jobs kill let local popd printf pushd pwd read readonly return set shift shopt source test"
-    " times trap true type typeset ulimit umask unset wait"
+    " fg getopts hash jobs kill let local popd printf pushd pwd read readonly return set shift shopt source"
+    " test times trap true type typeset ulimit umask unset wait"
 )
 """The shell's own commands."""
 
