@@ -26,9 +26,9 @@ from orchestrator.sandbox.gitconfig import made_up
 from orchestrator.sandbox.lend import lent, uid_for
 from orchestrator.sandbox.system import ETC, SYSTEM, people, system_tool
 
-_STAGE = (
-    "exec 3>&2 2>/dev/null; echo 1000 >/proc/self/oom_score_adj; "
-    'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@" 2>&3 3>&-'
+_STAGE = (  # no descriptor of its own may be in the way of those that are passed by number
+    "{ echo 1000 >/proc/self/oom_score_adj; "
+    'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; } 2>/dev/null; shift; exec "$@"'
 )
 _DROP = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
 _FILES = 4096  # open files of a process
