@@ -75,7 +75,7 @@ def search_path(policy: Policy, root: Path, worktree: Path, given: str) -> str:
             parts += [os.path.join(folder, name, inner) for folder in (worktree, root)]
     parts = [part for part in parts if os.path.isdir(part)]
     for part in given.split(os.pathsep):
-        if part:
+        if os.path.isabs(part):
             parts += [part, os.path.realpath(part), *_behind_shims(part)]
     return os.pathsep.join(dict.fromkeys([*parts, str(Path(sys.executable).parent)]))
 
@@ -151,7 +151,9 @@ def _base(environment: str, root: str) -> list[str]:
     folder = next((line.partition("=")[2].strip() for line in lines if line.startswith("home")), "")
     if not folder.startswith("/") or ".." in folder.split("/"):
         return []
-    prefix = os.path.dirname(folder)
+    prefix = os.path.dirname(os.path.normpath(folder))
+    if not prefix.strip("/"):
+        return []
     for each in (prefix, os.path.realpath(prefix)):
         if f"{each}/".startswith((f"{root}/", f"{os.path.realpath(root)}/")):
             return []  # a link in the repository could lead anywhere
