@@ -21,7 +21,7 @@ from pathlib import Path
 
 from orchestrator.sandbox import cgroup
 from orchestrator.sandbox.backend import Unusable
-from orchestrator.sandbox.box import Box
+from orchestrator.sandbox.box import MIB, Box
 from orchestrator.sandbox.gitconfig import made_up
 from orchestrator.sandbox.lend import lent, uid_for
 from orchestrator.sandbox.system import ETC, SYSTEM, people, system_tool
@@ -32,6 +32,7 @@ _STAGE = (  # no descriptor of its own may be in the way of those that are passe
 )
 _DROP = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
 _FILES = 4096  # open files of a process
+_LITTLE = str(16 * MIB)  # of /var/tmp, which few programs use
 _GIT = b"[safe]\n\tdirectory = *\n"
 """The repository may be another user's inside; what cleans its environment, as clones do, is told here."""
 
@@ -142,8 +143,8 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
         out += ["--perms", "0444", "--ro-bind-data", data.hold(text), f"/etc/{name}"]
     out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    for folder in ("/tmp", "/var/tmp"):
-        out += [*_above(Path(folder)), "--perms", "1777", "--size", scratch, "--tmpfs", folder]
+    for folder, size in (("/tmp", scratch), ("/var/tmp", _LITTLE)):
+        out += [*_above(Path(folder)), "--perms", "1777", "--size", size, "--tmpfs", folder]
     for each in sorted(box.readable, key=lambda path: len(path.parts)):
         if each.exists():
             out += [*_above(each), "--ro-bind", str(each), str(each)]
