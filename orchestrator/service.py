@@ -14,6 +14,7 @@ from orchestrator.engine import Engine
 from orchestrator.git import Repo
 from orchestrator.kinds.base import installed
 from orchestrator.leftovers import clear_stale_locks
+from orchestrator.reach import guard, reach
 from orchestrator.sandbox.choose import Choice
 from orchestrator.workspaces import set_up
 from state.events import Event
@@ -59,7 +60,8 @@ def serve(
         journal = Journal.open(workspace.journal)
         try:
             engine = Engine(workspace, settings, installed(), journal, repo, author(repo), only, sandbox)
-            with _signals(engine) as came:
+            may = reach(settings.user.servers, os.environ.get("OLLAMA_HOST")).servers
+            with guard(may), _signals(engine) as came:
                 engine.run(_until(engine, until_idle, follow))
             if signal.SIGINT in came:
                 raise KeyboardInterrupt

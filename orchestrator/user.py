@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator.reach import server
 from orchestrator.settings import SHIPPED, document
 from state.home import config_home
 from tickets.explain import explain
@@ -67,11 +68,16 @@ class AlertSettings(_Strict):
     """The voice's language, such as `en` or `de-AT`."""
 
 
+def _server(text: str) -> str:
+    server(text)
+    return text
+
+
 class User(_Strict):
     """`config.yaml`."""
 
     sandbox: SandboxSettings = SandboxSettings()
-    servers: tuple[str, ...] = Field(default=(), strict=False)
+    servers: tuple[Annotated[str, AfterValidator(_server)], ...] = Field(default=(), strict=False)
     """Model servers as `host:port`, beside those on this machine; the engine reaches no other."""
     approval: ApprovalSettings = ApprovalSettings()
     alerts: AlertSettings = AlertSettings()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from orchestrator.reach import LOCAL, server
 
 RECORDER = """
 import os, sys
@@ -32,6 +35,20 @@ def without_network() -> list[str] | None:
     return None
 
 
+def test_the_prefix_does_take_the_network_away() -> None:
+    prefix = without_network()
+    if prefix is None:
+        pytest.skip("no network namespace can be made here")
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        made.listen(1)
+        reach = f"import socket; socket.create_connection(('127.0.0.1', {made.getsockname()[1]}), 5)"
+        assert subprocess.run([sys.executable, "-c", reach], capture_output=True, timeout=60).returncode == 0
+        done = subprocess.run([*prefix, sys.executable, "-c", reach], capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"OSError" in done.stderr or b"ConnectionRefusedError" in done.stderr
+
+
 def test_the_demo_runs_to_its_ends_without_any_network(tmp_path: Path) -> None:
     prefix = without_network()
     if prefix is None:
@@ -53,3 +70,6 @@ def test_the_demo_asks_for_no_address_but_the_loopback(tmp_path: Path) -> None:
     lines = seen.read_text().splitlines()
     assert lines, "the recorder has seen nothing: this test could not fail"
     assert [line for line in lines if "127.0.0.1" not in line] == []
+    servers = {f"('127.0.0.1', {server(each).port})" for each in LOCAL}
+    connects = {line.removeprefix("socket.connect ") for line in lines if line.startswith("socket.connect ")}
+    assert connects <= servers, "something else than a model server was addressed"

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import socket
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from orchestrator import user
 from orchestrator.actions import Decision, Wait
 from orchestrator.attempt import Attempt
 from orchestrator.kinds.base import Options
+from orchestrator.reach import NotAllowed, Reach, Server, reach
 from orchestrator.world import World
 from tickets.kinds import Approval
-
-OLLAMA = "127.0.0.1:11434"
+from tickets.problems import TicketError
 
 
 class CodeOptions(Options):
@@ -38,23 +38,30 @@ class Code:
         return Wait("a model server answers, but this version has no agent for it: use kind `run`")
 
     def obstacle(self) -> str | None:
-        """Whether a model server answers on this machine."""
-        host, port = server()
+        """Whether a model server answers that may be asked."""
+        try:
+            found = _reach()
+        except TicketError as error:
+            return f"your own settings cannot be read: {error.problems[0]}"
+        if found.refused:
+            return found.refused
+        host, port = found.ollama
         try:
             socket.create_connection((host, port), timeout=0.5).close()
+        except NotAllowed:
+            return f"{host}:{port} came to your `servers` after the engine had started: start it anew"
         except OSError:
             return f"no model server answers at {host}:{port}: start Ollama, and this goes on"
         return None
 
 
-def server() -> tuple[str, int]:
-    """Host and port of the model server: `OLLAMA_HOST`, else Ollama's own."""
-    given = os.environ.get("OLLAMA_HOST", OLLAMA)
-    parts = urlsplit(given if "//" in given else f"//{given}")
-    try:
-        return parts.hostname or "127.0.0.1", parts.port or 11434
-    except ValueError:
-        return "127.0.0.1", 11434
+def server() -> Server:
+    """The model server: `OLLAMA_HOST`, else Ollama's own."""
+    return _reach().ollama
+
+
+def _reach() -> Reach:
+    return reach(user.load().servers, os.environ.get("OLLAMA_HOST"))
 
 
 CODE = Code()
