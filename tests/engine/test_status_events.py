@@ -112,9 +112,11 @@ def test_every_event_fits_the_schema_and_says_what_the_journal_says(steps: Any, 
     with journal_in_a_folder() as journal, pytest.MonkeyPatch.context() as patch:
         patch.setattr(status, "REMEMBERED", remembered)
         standing = Standing(lambda ticket: journal.events(ticket=ticket))
+        written = []
         for new in news(steps):
             (event,) = journal.append(new)
             line = standing.after(event).line()
+            written.append(line)
             assert line.isascii() and line.endswith("\n") and line.count("\n") == 1
             value = json.loads(line)
             SCHEMA.validate(value)
@@ -129,6 +131,8 @@ def test_every_event_fits_the_schema_and_says_what_the_journal_says(steps: Any, 
                 assert [quality[name] for name in ("green", "red", "unknown")] == [*card[11:14]]
                 assert (value["phase"] == "P4") == (card.state in ("landed", "failed", "cancelled"))
                 assert (value["phase"] in ("P1", "P2", "P3")) == (card.state in LIVE)
+        late = Standing(lambda ticket: journal.events(ticket=ticket))
+        assert [late.after(event).line() for event in journal.events()] == written, "also from far behind"
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -194,6 +198,14 @@ def test_a_new_attempt_starts_from_nothing() -> None:
 @pytest.mark.parametrize("record", [None, "text", 7, {}, {**RECORD, "contract_version": "1"}, [RECORD]])
 def test_what_is_no_record_of_an_approval_is_not_shown_as_one(record: Any) -> None:
     assert contract(record) is None
+
+
+def test_a_record_is_shown_without_what_steers_a_terminal() -> None:
+    evil = {**RECORD, "signoff": EVIL, "scope": {EVIL: [EVIL, {EVIL: EVIL}], "n": 1}}
+    found = contract(evil)
+    assert found is not None and found.scope["n"] == 1
+    shown = list(texts(found.model_dump()))
+    assert len(shown) > 12 and all(text == safe(text) for text in shown)
 
 
 def test_a_contract_ends_with_what_it_was_about() -> None:

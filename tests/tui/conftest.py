@@ -81,12 +81,15 @@ def cockpit() -> Callable[..., contextlib.AbstractAsyncContextManager[Driver]]:
 
     @contextlib.asynccontextmanager
     async def open_cockpit(
-        root: Path, size: tuple[int, int] = (120, 40), start: Callable[[], None] | None = None
+        root: Path,
+        size: tuple[int, int] = (120, 40),
+        start: Callable[[], None] | None = None,
+        toasts: bool = False,
     ) -> AsyncIterator[Driver]:
         clock = Clock()
         app = Cockpit(root, start, clock=clock, now=lambda: NOW + 150_000)
         app.context.look = Look(DARK)
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=toasts) as pilot:
             await pilot.pause()
             clock.at += 1
             yield Driver(app, pilot, clock)
