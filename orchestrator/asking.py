@@ -6,10 +6,14 @@ is not accepted, the proposal is voided and asked again; nothing is done on the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from orchestrator.actions import Decision, Propose, Void, Wait
 from orchestrator.attempt import Attempt, Word
 from orchestrator.world import World, weakest
 from state.canonical import digest
+
+_NOT_ACCEPTED = "approval not accepted: "
 
 
 def asked(attempt: Attempt, propose: Propose) -> Decision | None:
@@ -22,6 +26,9 @@ def asked(attempt: Attempt, propose: Propose) -> Decision | None:
             return Wait("its approval is marked as used, and nothing landed: a retry starts anew")
         if word.state in ("open", "approved"):
             return Wait(None) if word.state == "open" else None
+        if word.reason.startswith(_NOT_ACCEPTED):  # whoever is asked again is told why
+            return replace(propose, summary=f"{word.reason} ({propose.summary})")
+        break
     return propose
 
 
@@ -29,7 +36,7 @@ def not_accepted(attempt: Attempt, world: World) -> Void | None:
     """An approval without an accepted contract counts for nothing: what it was about is asked again."""
     for word in attempt.words:
         if word.state == "approved" and word.id in world.refused:
-            return Void(word.id, f"approval not accepted: {world.refused[word.id]}")
+            return Void(word.id, _NOT_ACCEPTED + world.refused[word.id])
     return None
 
 

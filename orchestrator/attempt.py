@@ -138,7 +138,8 @@ def _answered(attempt: Attempt, event: Event) -> Attempt:
     for word in attempt.words:
         state = PROPOSALS.get((Answer(word.state), event.type)) if word.id == event.body["id"] else None
         if state is not None:
-            word = replace(word, state=str(state), reason=event.body.get("reason", ""))
+            why = event.body.get("reason") or event.body.get("why") or ""
+            word = replace(word, state=str(state), reason=why)
         if state is Answer.APPROVED:
             word = replace(word, contract=contract, spent=attempt.nonces)
         words.append(word)
