@@ -199,6 +199,8 @@ def _start(argv: Sequence[str], box: Box, output: int, abi: int, namespaces: Nam
             undo.callback(group.remove)
         undo.enter_context(lent(box.worktree, uid))
         private = Path("/tmp") if namespaces else _private(uid, undo)
+        if uid is not None and not namespaces:
+            undo.callback(_clear_shared, uid)
         spec = _spec(argv, box, abi, namespaces, uid, private)
         spec["groups"] = [str(entry) for entry in (group.entries if group else ())]
         return Launched(_launch(spec, output), undo.pop_all())
@@ -227,6 +229,7 @@ def _spec(
         "uid": uid,
         "read": _strings(read),
         "write": _strings(written),
+        "scratch": "" if namespaces else str(private),
         "scratch_size": box.limits.scratch,
         "frozen": _frozen(box) if namespaces else [],
         "made_up": _made_up(box, os.getuid() if uid is None else uid) if namespaces else {},
@@ -317,6 +320,15 @@ def _private(uid: int | None, undo: contextlib.ExitStack) -> Path:
     if uid is not None and sys.platform != "win32":
         os.chown(folder, uid, uid)
     return folder
+
+
+def _clear_shared(uid: int) -> None:
+    """Remove what commands of this uid, which is theirs alone, left in the machine's /dev/shm."""
+    with contextlib.suppress(OSError), os.scandir(_SHM) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_uid == uid:
+                    scratch.remove(Path(entry.path))
 
 
 def _launch(spec: dict[str, Any], output: int) -> subprocess.Popen[bytes]:
