@@ -237,7 +237,7 @@ def _ok(result: object) -> None:
 
 
 def _handle(value: int | None) -> int:
-    if value is None or value == _INVALID:
+    if not value or value == _INVALID:
         raise ctypes.WinError(ctypes.get_last_error())
     return value
 
