@@ -212,6 +212,12 @@ def _render(workspace: Workspace, journal: Journal, found: Proposal) -> None:
         word = "green" if receipt["passed"] else "red"
         told = verdict(bool(receipt["passed"]), str(receipt["side"]))
         line(f"  {told}: {receipt['check']} (exit {receipt['exit']})", word)
+    for program in subject.get("new", {}).get("programs", ()):
+        line(f"  new program: {program}")
+    for command in subject.get("commands", ()):
+        line(f"  names {', '.join(subject.get('hosts', ()))}: {command}")
+    for path in subject.get("notable", ()):
+        line(f"  steers more than this change: {path}")
     for path in subject.get("changed", ()):
         line(f"  changes  {path}")
     if rollback := subject.get("rollback"):

@@ -199,8 +199,9 @@ def busy(root: Path) -> Story:
         New("attempt.waiting", {"why": "no model server answers at 127.0.0.1:11434"}, "TICKET-107", 1)
     )
     story.start("TICKET-109")
-    story.ask("TICKET-109", "network", "reach pypi.internal:443 for twine upload", host="pypi.internal:443",
-              command="twine upload dist/*")  # fmt: skip
+    story.ask("TICKET-109", "network", "names pypi.internal: commands run without a network whatever you say",
+              hosts=["pypi.internal"], commands=["twine upload --repository-url https://pypi.internal dist/*"],
+              purpose="release 1.2", bytes=None, inside="none")  # fmt: skip
     story.start("TICKET-110")
     story.check("TICKET-110", "pytest -q", "branch", passed=False)
     story.end("TICKET-110", "failed", "pytest -q: 1 failed, 2 passed on the branch")

@@ -14,7 +14,7 @@ from tui.times import age, clock
 
 _SHOWN = frozenset(
     ("ticket", "attempt", "revision", "base_ref", "base", "head", "tree", "diff", "changed", "receipts",
-     "rollback", "isolation")
+     "rollback", "isolation", "notable", "new", "hosts", "commands", "bytes", "inside")
 )  # fmt: skip
 _FILES = 12
 
@@ -46,6 +46,7 @@ def detail(page: Page, proposal: Proposal, card: Card | None, diff: Diff, refuse
     else:
         page.item(look.g.tick, "landed", "Can be approved: a, after you have looked")
     _receipts(page, proposal)
+    _reaching(page, proposal)
     _effects(page, proposal, diff)
     if card is not None and card.goal and card.goal not in proposal.summary:
         page.head("Goal")
@@ -81,6 +82,29 @@ def _receipts(page: Page, proposal: Proposal) -> None:
         word = verdict(passed, str(each.get("side", "?")))
         told = f"{word}, exit {exit_}" if exit_ is not None else word
         page.item(glyph, role, str(each.get("check", "?")), told)
+
+
+def _reaching(page: Page, proposal: Proposal) -> None:
+    """What goes beyond the ticket's own files: new programs, the network, files that steer others."""
+    look, subject = page.look, proposal.subject
+    new = subject.get("new")
+    programs = new.get("programs") if isinstance(new, Mapping) and new.keys() == {"programs"} else new
+    for head, key, named in (
+        ("New programs", "new", programs),
+        ("Hosts", "hosts", subject.get("hosts")),
+        ("Commands that name them", "commands", subject.get("commands")),
+        ("Files that steer more than this change", "notable", subject.get("notable")),
+    ):
+        if isinstance(named, list) and named:
+            page.head(head)
+            for each in named:
+                page.item(look.g.warn, "waiting", str(each))
+        elif named:
+            _value(page, key, named)
+    if "inside" in subject or "bytes" in subject:
+        page.head("Network")
+        page.field("inside", str(subject.get("inside")))
+        page.field("bytes", "not known" if subject.get("bytes") is None else str(subject["bytes"]))
 
 
 def _effects(page: Page, proposal: Proposal, diff: Diff) -> None:
