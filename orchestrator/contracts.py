@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from orchestrator.attempt import Attempt, Word
 from orchestrator.git import GitError, Repo
 from orchestrator.perform import planned
 from state.contract import Asked, ContractNotAccepted, Sealer, accept
+from state.events import BLOB
 from state.views import Session
 from state.words import consent_matter
 
@@ -69,6 +71,24 @@ class Contracts:
                 "stale", "it was given for another attempt; look at it and approve it again"
             )
         self.accept(word.contract, word, word.spent)
+        if word.kind == "merge" and word.state == "approved" and not self._shows_what_lands(word):
+            raise ContractNotAccepted("stale", "what was shown is not what would land: try it again")
+
+    def _shows_what_lands(self, word: Word) -> bool:
+        """Whether the diff that a person looked at is that of the very trees, as git has them.
+
+        The journal says both, so who can write it could show one change and have another approved.
+        """
+        subject = word.subject
+        try:
+            plan = planned(subject["landing"])
+            named = tuple(subject[name] for name in ("base_ref", "base", "head", "tree"))
+            if named != (plan.base_ref, plan.base, plan.head, plan.tree):
+                return False
+            diff = self.repo.diff(self.repo.tree_of(plan.base), plan.tree)
+        except (KeyError, TypeError, ValueError, GitError):
+            return False
+        return bool(subject.get("diff") == BLOB + hashlib.sha256(diff).hexdigest())
 
     def _in_git(self, word: Word) -> bool:
         try:

@@ -182,6 +182,34 @@ def test_what_was_approved_cannot_be_exchanged_in_the_database_for_something_els
     assert digest(lab.asks(T).subject) == lab.asks(T).digest
 
 
+def test_a_harmless_diff_shown_for_another_tree_lands_nothing(lab: Lab) -> None:
+    lab.ticket(T, "echo good > a.txt")
+    lab.run()
+    first, before = lab.asks(T), lab.tip()
+    lab.write({"evil.txt": "evil\n"})
+    lab.git("add", "evil.txt")
+    evil = lab.git("write-tree")
+    lab.git("reset", "-q")
+
+    def exchange(rows: list[list[Any]]) -> None:
+        for row in rows:
+            body = body_of(row)
+            if row[4] == "action.outcome" and body["key"].startswith("merge:"):
+                result = body["result"]
+                body["result"] = {**result, "tree": evil, "head_tree": evil}
+                body["result"]["landing"] = {**result["landing"], "tree": evil}
+                row[5] = canonical(body)
+
+    rewrite(lab, exchange)
+    lab.run()
+    shown = lab.asks(T)
+    assert (shown.subject["tree"], shown.diff) == (evil, first.diff)
+    lab.approve(T)
+    lab.run()
+    assert lab.tip() == before and lab.show("evil.txt") is None
+    assert "not what would land" in lab.asks(T).summary
+
+
 def test_what_the_journal_alone_calls_landed_touches_no_checkout_and_fails(lab: Lab) -> None:
     lab.ticket(T, "echo theirs > shared.txt")
     lab.run()
