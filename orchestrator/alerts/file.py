@@ -8,8 +8,10 @@ derived, so it is not fsynced. A file and one older one, `.1`, of 4 MiB each are
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -25,6 +27,9 @@ LIMIT = 4 << 20
 
 BACKLOG = 10_000
 """Events of a journal that is older than the file: how many of the last ones get a line."""
+
+ROOM = 32 << 20
+"""Bytes that are left free: the journal and the engine's pause on a full disk come first."""
 
 _TAIL = 1 << 18  # bytes from the end in which the last line is looked for; a line is some hundred
 
@@ -65,6 +70,8 @@ class StatusFile:
         Raises:
             OSError: no room, no rights, or something else stands there; nothing was written.
         """
+        if shutil.disk_usage(self.path.parent).free < ROOM:
+            raise OSError(errno.ENOSPC, "what room is left is the journal's", str(self.path))
         data = "".join(lines).encode()
         fd = self._open()
         try:

@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lab import Lab, until
 
-from orchestrator import config, user
+from orchestrator import user
 from orchestrator.alerts import Alerts, follower, voice
 from orchestrator.alerts.file import FileSink, StatusFile
 from orchestrator.alerts.follower import Follower
 from orchestrator.alerts.voice import Mute, Speaker, VoiceSink, mac_voice, speak, speakers, spoken
 from orchestrator.sandbox.sandbox import BROKEN, SAID
 from orchestrator.user import AlertSettings
-from state.alerts import LIMITS, VIOLATIONS, Alert, Severity, damaged
+from state.alerts import LIMITS, Alert, Severity, damaged
 from state.events import Event, New
 from state.journal import Journal, JournalDamaged
 from state.workspace import Workspace
@@ -140,11 +140,28 @@ def test_a_sink_that_hangs_holds_nothing_up(lab: Lab, monkeypatch: pytest.Monkey
         let_go.set()
 
 
-def test_the_words_that_alerts_look_for_are_those_that_are_written() -> None:
+def test_a_forged_approval_and_a_forged_roll_back_are_severe(lab: Lab) -> None:
+    lab.ticket("TICKET-1", "echo 1 > a.txt")
+    lab.run()
+    proposal = lab.asks("TICKET-1")
+    forged = {"id": proposal.id, "digest": proposal.digest, "by": "me", "nonce": "00"}
+    with contextlib.closing(Journal.open(lab.workspace.journal)) as journal:
+        journal.append(New("proposal.approved", forged, "TICKET-1", 1))
+    lab.run()
+    lab.approve("TICKET-1")
+    lab.run()
+    assert lab.state("TICKET-1") == "landed"
+    with contextlib.closing(Journal.open(lab.workspace.journal)) as journal:
+        journal.append(New("asked.rollback", {"by": "me"}, "TICKET-1"))
+    lab.run()
+    told = [(line["event"], each["severity"]) for line in lines(lab.workspace) for each in line["alerts"]]
+    assert told.count(("proposal.stale", "severe")) == 1
+    assert told.count(("ticket.note", "severe")) == 1
+    assert told.count(("attempt.landed", "done")) == 1
+
+
+def test_the_limits_that_alerts_know_are_those_of_the_sandbox() -> None:
     assert tuple(SAID[reason] for reason in BROKEN) == LIMITS
-    sources = "".join(path.read_text() for path in Path(config.__file__).parent.glob("*.py"))
-    for start in VIOLATIONS.values():
-        assert f'f"{start}: {{' in sources, start
 
 
 def test_a_change_outside_its_paths_is_severe(lab: Lab) -> None:
@@ -300,6 +317,17 @@ def test_a_full_disk_leaves_all_of_it_or_nothing(
     with pytest.raises(OSError, match="No space"):
         file.append([line(2), line(3)])
     assert file.path.read_text() == line(1) and file.last() == 1
+
+
+def test_the_last_room_on_the_disk_is_left_to_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = StatusFile(tmp_path / "status.jsonl")
+    file.append([line(1)])
+    monkeypatch.setattr("orchestrator.alerts.file.ROOM", 1 << 62)
+    with pytest.raises(OSError, match="journal"):
+        file.append([line(2)])
+    assert file.path.read_text() == line(1)
 
 
 def test_it_is_turned_over_once_and_goes_on_with_the_next_seq(tmp_path: Path) -> None:
