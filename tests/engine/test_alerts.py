@@ -160,8 +160,18 @@ def test_a_forged_approval_and_a_forged_roll_back_are_severe(lab: Lab) -> None:
     assert told.count(("attempt.landed", "done")) == 1
 
 
-def test_the_limits_that_alerts_know_are_those_of_the_sandbox() -> None:
+def test_a_command_that_breaks_a_limit_is_severe(lab: Lab) -> None:
     assert tuple(SAID[reason] for reason in BROKEN) == LIMITS
+    user.path().parent.mkdir(parents=True, exist_ok=True)
+    user.path().write_text(f"sandbox: {{limits: {{growth: {1 << 20}}}}}\n")
+    grow = "head -c 3000000 /dev/zero > big; sleep 60"
+    lab.ticket("TICKET-1", grow)
+    lab.ticket("TICKET-2", "echo 2 > b.txt", accept=[{"run": grow}])
+    lab.run()
+    told = [line for line in lines(lab.workspace) for each in line["alerts"] if each["severity"] == "severe"]
+    assert sorted((line["event"], line["runId"]) for line in told) == [
+        ("action.outcome", "TICKET-1/1"), ("action.outcome", "TICKET-2/1"),
+    ]  # fmt: skip
 
 
 def test_a_change_outside_its_paths_is_severe(lab: Lab) -> None:
