@@ -167,12 +167,6 @@ def _cgroup(host: Host) -> None:
     host.params["target"] = str(path)
 
 
-def _setuid_left(host: Host, ran: Ran) -> bool:
-    """As root this is worth something: the program would be root's once the worktree is taken back."""
-    path = host.worktree / "helper"
-    return path.is_file() and bool(path.stat().st_mode & stat.S_ISUID) and path.stat().st_uid == os.geteuid()
-
-
 def _bound(host: Host, ran: Ran) -> bool:
     path = Path(host.params["target"])
     return path.exists() and path.is_socket()
@@ -248,7 +242,7 @@ for pid in pids():
         'attempt(os.link, P["target"], "same")\nput("same", mode="a")',
         written("target"),
         target("outside/same"),
-        "root",
+        "caller",
     ),
     simple(
         "rename-out",
@@ -372,7 +366,7 @@ for fd in range(3, 256):
         'attempt(os.chmod, P["target"], 0o4711)',
         _changed_mode,
         _own_file,
-        "root",
+        "caller",
     ),
     Attack(
         "owner",
@@ -462,13 +456,5 @@ attempt(os.symlink, P["outside"], P["worktree"])
         REMOUNT,
         written("target"),
         lambda host: host.params.update(target=str(host.repo / ".git/description")),
-    ),
-    Attack(
-        "setuid-left",
-        KIND,
-        "a program left in the worktree that runs with its owner's rights",
-        'import shutil\nshutil.copy("/bin/true", "helper")\nattempt(os.chmod, "helper", 0o6755)',
-        _setuid_left,
-        rights="root",
     ),
 ]

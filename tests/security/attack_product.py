@@ -140,7 +140,7 @@ PRODUCT = [
         WORDS,
         _journal_changed,
         _command_line,
-        "root",
+        "caller",
     ),
     plants("journal-log", "a write-ahead log beside the journal", "{jetbox}/journal.db-wal"),
     plants("ticket", "a ticket written to the user's checkout", "{repo}/tickets/evil.yaml"),

@@ -437,7 +437,7 @@ attempt(read)
         'attempt(os.link, P["target"], "report.txt")\nshow("report.txt")',
         told,
         _linked,
-        "root",
+        "caller",
     ),
     Attack(
         "link-to-secret",

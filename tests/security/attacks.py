@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 
@@ -13,22 +14,33 @@ from attack_processes import PROCESSES
 from attack_product import PRODUCT
 from attack_resources import RESOURCES
 from attack_secrets import SECRETS
-from battery import Attack
+from battery import SMALL, Attack
+
+from orchestrator.sandbox import cgroup
 
 ATTACKS: tuple[Attack, ...] = (
     *SECRETS, *OUTSIDE, *GIT, *NETWORK, *PROCESSES, *RESOURCES, *LATER, *PRODUCT,
 )  # fmt: skip
 """Their ids are unique within a class; `name` tells them apart everywhere."""
 
+_LATE = "without a control group, memory of all processes together is only looked at twice a second"
+_WATCHES = "the system counts file watches for each user; who watches has to bear being refused"
+
 _ANYONE: Mapping[str, Mapping[str, str]] = {
     "bubblewrap": {},
     "landlock": {},
 }
 _ORDINARY: Mapping[str, Mapping[str, str]] = {
-    "bubblewrap": {},
-    "landlock": {},
+    "bubblewrap": {"resources/watches": _WATCHES},
+    "landlock": {"resources/watches": _WATCHES},
 }
 """As root the command runs under a user that owns nothing; an ordinary user's commands are that user's."""
+_UNCOUNTED: Mapping[str, str] = {
+    "resources/memory-many-processes": _LATE,
+    "resources/memory-shared": _LATE,
+    "resources/memory-unnamed-files": _LATE,
+}
+"""Where the system lets us make no control group."""
 
 
 def name(attack: Attack) -> str:
@@ -38,4 +50,13 @@ def name(attack: Attack) -> str:
 
 def known(backend: str) -> Mapping[str, str]:
     """The holes of a backend for whoever runs this, by name, each with its reason."""
-    return {**_ANYONE[backend], **(_ORDINARY[backend] if os.geteuid() != 0 else {})}
+    ordinary = _ORDINARY[backend] if os.geteuid() != 0 else {}
+    return {**_ANYONE[backend], **ordinary, **({} if _counted() else _UNCOUNTED)}
+
+
+@functools.cache
+def _counted() -> bool:
+    group = cgroup.make(SMALL)
+    if group is not None:
+        group.remove()
+    return group is not None

@@ -1,9 +1,9 @@
 """The harness of the attack battery: one attack, one throwaway repository, one verdict.
 
 An attack is a small Python program that runs as a command in a worktree, as a model's command would. Whether
-it succeeded is judged from the host alone: by files, listeners, processes and figures there, never by what the
-program says of itself. Reading is the exception: it succeeded when a random secret, planted for this one run,
-shows up in the captured output or in a file left in the worktree.
+it succeeded is judged from the host alone: by files, listeners, processes and figures there, never by what
+the program says of itself. Reading is the exception: it succeeded when a random secret, planted for this one
+run, shows up in the captured output or in a file left in the worktree.
 
 Without a sandbox the same program has to succeed, else its failure inside proves nothing. Nothing real is
 touched: secrets, homes, sockets and victims are planted, bombs are of bounded size, and as root the program's
@@ -20,6 +20,7 @@ import select
 import signal
 import subprocess
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from attacked_host import Host, NotHere, Ran
 
+from orchestrator.sandbox.backend import Unusable
 from orchestrator.sandbox.box import MIB, Limits
 from state.workspace import Workspace
 
@@ -94,7 +96,7 @@ class Attack:
     prepare: Callable[[Host], None] = lambda host: None
     """Plants what the attack goes for. Raises NotHere where this machine cannot."""
     rights: str = "user"
-    """Whose rights it has without a sandbox: a `user`'s, even where root calls; the `caller`'s; or `root`'s."""
+    """Whose rights it has without a sandbox: a `user`'s even if root calls, the `caller`'s, or `root`'s."""
     timeout: float = 8.0
     """Seconds of wall time that the command gets."""
     limits: Limits = SMALL
@@ -156,7 +158,13 @@ def run_attack(attack: Attack, sandbox: Sandbox | None, base: Path | None = None
             return Ran(done.output, done.seconds, done.exit, done.reason)
 
         with host.watched():
-            ran = _on_terminal(start, host) if attack.terminal else start()
+            try:
+                ran = _on_terminal(start, host) if attack.terminal else start()
+            except Unusable as why:
+                return Verdict(attack.id, None, time.monotonic() - began, str(why))
+            except Exception:  # whatever it is, a command must not be able to break the engine's call
+                said = f"it broke the engine's call: {traceback.format_exc()[-1500:]}"
+                return Verdict(attack.id, True, time.monotonic() - began, said)
         if f"started {host.token}".encode() not in ran.output:
             said = f"it did not start: {ran.reason} {ran.exit} {ran.output[-600:].decode(errors='replace')}"
             return Verdict(attack.id, None, time.monotonic() - began, said)
