@@ -241,7 +241,7 @@ def consent_matter(session: Session) -> Matter:
 def _unsandboxed(views: Views) -> Session:
     session = views.session()
     if session is None or not session.open:
-        raise Refused("no engine runs here: consent counts for one run of it, so start it first")
+        raise Refused("no engine runs here: `jetbox` starts one, and consent counts until it stops")
     if session.isolation != "none":
         held = session.isolation or "not chosen yet"
         raise Refused(f"commands run in a sandbox here ({held}): there is nothing to consent to")
