@@ -20,16 +20,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "security"))
 
-from attacks import ATTACKS, known, name  # noqa: E402
-from battery import Attack, Verdict, run_attack  # noqa: E402
+from attack import Attack, Verdict, run_attack
+from attacks import ATTACKS, known, name
 
-from orchestrator.sandbox.backend import Backend  # noqa: E402
-from orchestrator.sandbox.bubblewrap import Bubblewrap  # noqa: E402
-from orchestrator.sandbox.landlock import Landlock  # noqa: E402
-from orchestrator.sandbox.policy import Narrowing, merge  # noqa: E402
-from orchestrator.sandbox.sandbox import Sandbox  # noqa: E402
-from orchestrator.user import SandboxSettings, shipped  # noqa: E402
-from state.workspace import Workspace  # noqa: E402
+from orchestrator.sandbox.backend import Backend
+from orchestrator.sandbox.bubblewrap import Bubblewrap
+from orchestrator.sandbox.landlock import Landlock
+from orchestrator.sandbox.policy import Narrowing, merge
+from orchestrator.sandbox.sandbox import Sandbox
+from orchestrator.user import SandboxSettings, shipped
+from state.workspace import Workspace
 
 PLAIN = "plain subprocess"
 

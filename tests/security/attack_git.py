@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from attack import Attack
 from attacked_host import Host, Ran, written
-from battery import Attack
 
 KIND = "git"
 PROOF = 'RUN = "touch " + P["outside"] + "/" + TOKEN\n'

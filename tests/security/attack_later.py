@@ -7,8 +7,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from attack import Attack
 from attacked_host import Host, NotHere, Ran
-from battery import Attack
 
 KIND = "left for later"
 
@@ -22,10 +22,8 @@ def _reads_all(host: Host) -> None:
 
 def _hangs(host: Host, ran: Ran) -> bool:
     """Recording the work does not come to an end, or fails."""
-    if host.sandboxed:
-        good = host.within(10, host.checkpoint)
-    else:
-        good = host.within(0.7, lambda: _reads_all(host))
+    patience, work = (10.0, host.checkpoint) if host.sandboxed else (0.7, lambda: _reads_all(host))
+    good = host.within(patience, work)
     for at, _, files in os.walk(host.worktree):
         for name in files:  # whoever waits for the other side of a pipe is let go
             path = Path(at, name)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attack import Attack
 from attacked_host import Host, NotHere, Ran, heard
-from battery import Attack
 
 KIND = "network"
 MPTCP, UDPLITE = 262, 136

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from attack import Attack
 from attacked_host import Host, NotHere, Ran, written
-from battery import Attack
 
 KIND = "write outside"
 FS_IOC_GETFLAGS = 0x80086601

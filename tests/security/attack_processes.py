@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from attack import Attack
 from attacked_host import Host, NotHere, Ran, dead, told
-from battery import Attack
 
 KIND = "processes"
 OTHER_KIND = "terminal"

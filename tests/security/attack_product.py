@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from attack import Attack
 from attacked_host import Host, NotHere, Ran, written
-from battery import Attack
 
 from state.journal import Journal
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from attack import SMALL, Attack
 from attacked_host import Host, NotHere, Ran
-from battery import SMALL, Attack
 
 from orchestrator.sandbox.box import MIB
 

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from attack import Attack
 from attacked_host import Host, NotHere, told
-from battery import Attack
 
 KIND = "read secrets"
 REMEMBERS = """

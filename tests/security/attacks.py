@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Mapping
 
+from attack import SMALL, Attack
 from attack_git import GIT
 from attack_later import LATER
 from attack_network import NETWORK
@@ -14,7 +15,6 @@ from attack_processes import PROCESSES
 from attack_product import PRODUCT
 from attack_resources import RESOURCES
 from attack_secrets import SECRETS
-from battery import SMALL, Attack
 
 from orchestrator.sandbox import cgroup
 

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from attack import Attack, Verdict, run_attack
 from attacks import ATTACKS, known, name
-from battery import Attack, Verdict, run_attack
 
 from orchestrator.sandbox.backend import Backend
 from orchestrator.sandbox.bubblewrap import Bubblewrap
