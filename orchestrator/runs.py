@@ -137,11 +137,14 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
 def _keep_request(path: Path, request: Mapping[str, Any], *, write: bool) -> None:
     text = json.dumps(request, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     try:
-        kept = path.read_bytes()
+        with open_regular(path) as file:
+            kept = file.read(len(text) + 1)
     except FileNotFoundError:
         if write:
             durable.replace(path, text)
         return
+    except OSError as error:
+        raise RunError(f"{path} can't be read: {error.strerror or error}; use a new run folder") from error
     if kept != text:
         raise RunError(f"{path.parent} was started with another request; use a new run folder")
 
@@ -191,9 +194,10 @@ def _await_lock(run_dir: Path, child: subprocess.Popen[bytes]) -> None:
 def _own_process(run_dir: Path) -> int | None:
     """The pid that the run wrote, if that very process still lives."""
     try:
-        body = json.loads((run_dir / PROCESS).read_bytes())
+        with open_regular(run_dir / PROCESS) as file:
+            body = json.loads(file.read(MAX_RESULT))
         pid, begun = int(body["pid"]), str(body["start"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return pid if is_alive(pid, begun) else None
 
