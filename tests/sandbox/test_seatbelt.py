@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -282,8 +282,14 @@ class Running:
             self._said += data
 
     def until(self, word: bytes) -> None:
+        self._wait(lambda: word in self._said)
+
+    def lines(self, count: int) -> None:
+        self._wait(lambda: self._said.count(b"\n") >= count)
+
+    def _wait(self, true: Callable[[], bool]) -> None:
         end = time.monotonic() + 30
-        while word not in self._said:
+        while not true():
             assert time.monotonic() < end, bytes(self._said)
             time.sleep(0.005)
 
@@ -431,8 +437,7 @@ def test_nothing_runs_on_when_it_has_ended(noted: Seatbelt, tmp_path: Path) -> N
         started = Running(noted, python(stay + "print('ready', flush=True)"), box(tmp_path))
         started.until(b"ready")
         started.child.popen.wait(30)
-        while started._said.count(b"\n") < 4:
-            time.sleep(0.005)
+        started.lines(4)
         code, said = started.done()
         pids = [int(line) for line in said.split() if line != "ready"]
         assert code == 0 and len(pids) == 3
