@@ -12,6 +12,7 @@ the box; as root `setpriv` drops the uid and all rights; `prlimit` sets the boun
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -135,39 +136,65 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
             out += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             out += ["--ro-bind", str(path), str(path)]
-    out += ["--dir", "/etc"]
-    for path in map(Path, ETC):
-        if path.exists():
-            out += [*_above(path), "--ro-bind", str(path.resolve()), str(path)]
+    made: set[Path] = set()
+    out += _settings(data, made)
     for name, text in {**people(os.getuid() if uid is None else uid), "gitconfig": _GIT}.items():
-        out += ["--perms", "0444", "--ro-bind-data", data.hold(text), f"/etc/{name}"]
+        out += ["--perms", "0444", "--file", data.hold(text), f"/etc/{name}"]
     out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     for folder, size in (("/tmp", scratch), ("/var/tmp", _LITTLE)):
-        out += [*_above(Path(folder)), "--perms", "1777", "--size", size, "--tmpfs", folder]
+        out += [*_above(Path(folder), made), "--perms", "1777", "--size", size, "--tmpfs", folder]
     for each in sorted(box.readable, key=lambda path: len(path.parts)):
         if each.exists():
-            out += [*_above(each), "--ro-bind", str(each), str(each)]
+            out += [*_above(each, made), "--ro-bind", str(each), str(each)]
     if box.git_dir is not None:
-        out += _git(box.git_dir, data)
-    out += [*_above(box.worktree), "--bind", worktree, worktree]
+        out += _git(box.git_dir, data, made)
+    out += [*_above(box.worktree, made), "--bind", worktree, worktree]
     own = box.worktree / ".git"
     if own.is_dir() and not own.is_symlink():
-        out += _git(own, data)
+        out += _git(own, data, made)
     elif own.exists() or own.is_symlink():
         out += ["--ro-bind", str(own), str(own)]
     out += ["--remount-ro", "/", "--chdir", worktree]
     return [*out, "--seccomp", data.hold(_filter())]
 
 
-def _above(path: Path) -> list[str]:
-    """The folders above a mount, which `bwrap` would make for its own user alone."""
-    return [word for folder in reversed(path.parents[:-1]) for word in ("--dir", str(folder))]
+def _above(path: Path, made: set[Path]) -> list[str]:
+    """The folders above a mount that are not there yet: `bwrap` would make them for its own user alone."""
+    new = [folder for folder in reversed(path.parents[:-1]) if folder not in made]
+    made.update(new)
+    return [word for folder in new for word in ("--dir", str(folder))]
 
 
-def _git(folder: Path, data: _Descriptors) -> list[str]:
+def _settings(data: _Descriptors, made: set[Path]) -> list[str]:
+    """The system's settings. A mount costs some 0.3 ms, so files are copied."""
+    out: list[str] = []
+    for how, target, path in _kinds():
+        if how != "--file":
+            out += [*_above(path, made), how, target, str(path)]
+            continue
+        with contextlib.suppress(OSError):
+            out += [*_above(path, made), "--perms", "0444", how, data.copy(path), str(path)]
+    return out
+
+
+@functools.cache
+def _kinds() -> tuple[tuple[str, str, Path], ...]:
+    """How each of the system's settings is shown; looked at once, since it hardly changes."""
+    found = []
+    for path in map(Path, ETC):
+        if path.is_symlink() and path.resolve().is_relative_to("/usr"):
+            found.append(("--symlink", str(path.readlink()), path))
+        elif path.is_file():
+            found.append(("--file", "", path))
+        elif path.is_dir() and any(path.iterdir()):
+            found.append(("--ro-bind", str(path.resolve()), path))
+    return tuple(found)
+
+
+def _git(folder: Path, data: _Descriptors, made: set[Path]) -> list[str]:
     """A git directory, read-only, with each configuration replaced: a real one may hold tokens."""
-    out = [*_above(folder), "--ro-bind", str(folder), str(folder)]
+    out = [*_above(folder, made), "--ro-bind", str(folder), str(folder)]
     for config, content in made_up(folder).items():
         out += ["--perms", "0444", "--ro-bind-data", data.hold(content), str(config)]
     return out
@@ -197,6 +224,11 @@ class _Descriptors:
         os.write(fd, content)
         os.lseek(fd, 0, os.SEEK_SET)
         return str(fd)
+
+    def copy(self, path: Path) -> str:
+        """A descriptor from which this file is read."""
+        self._open.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return str(self._open[-1])
 
     def __enter__(self) -> _Descriptors:
         return self

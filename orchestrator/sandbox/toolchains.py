@@ -60,7 +60,8 @@ def readable(policy: Policy, root: Path, home: Path) -> tuple[Path, ...]:
     if "site-packages" not in __file__:  # run from its sources: child processes of the checks import them
         found += _sources()
     there = [each for each in dict.fromkeys(found) if os.path.isabs(each) and os.path.exists(each)]
-    return tuple(Path(each) for each in there if not _covers(each, secrets))
+    shown = [each for each in there if not _covers(each, secrets)]
+    return tuple(Path(each) for each in shown if not any(each.startswith(f"{other}/") for other in shown))
 
 
 def search_path(policy: Policy, root: Path, worktree: Path, given: str) -> str:
