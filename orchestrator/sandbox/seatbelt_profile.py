@@ -73,12 +73,13 @@ _SYSCTL = (
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/dtracehelper")
 _READ_DEVICES = ("/dev/random", "/dev/urandom", "/dev/autofs_nowait")
 
+# What is denied here, `(deny default)` leaves open (WebKit's and Firefox's profiles name the same).
 _HEAD = """\
 (version 1)
 (deny default)
 (allow process-fork)
 (allow signal (target same-sandbox))
-(deny process-info* nvram*)
+(deny process-info* nvram* file-map-executable)
 (allow process-info* (target same-sandbox))
 (when (defined? 'dynamic-code-generation) (allow dynamic-code-generation))
 (allow ipc-posix-sem)
@@ -93,11 +94,12 @@ _HEAD = """\
 (allow file-read-data (literal "/"))
 """
 
-# Last, so that nothing above can open it again. A hard link would give a file of the user's a name in the
-# worktree; a worktree that was moved away could be put up again with another `.git`.
+# Last, so that nothing above can open it again. A hard link or a clone would give a file of the user's a name
+# in the worktree; programs copy where they cannot link.
 _TAIL = """\
 (deny file-write-setugid)
 (when (defined? 'file-link) (deny file-link))
+(when (defined? 'file-clone) (deny file-clone))
 (deny network*)
 """
 
@@ -151,6 +153,7 @@ def profile(places: Places) -> tuple[str, dict[str, str]]:
         _rule(
             "deny", "file-write*", [f"({by} {each})" for each in pointers for by in ("literal", "subpath")]
         ),
+        # A worktree that was moved away could be put up again with another `.git`.
         _rule("deny", "file-write-create file-write-unlink", tops),
     ]
     return _HEAD + "".join(rules) + _TAIL, parameters

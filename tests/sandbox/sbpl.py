@@ -14,8 +14,8 @@ from typing import Any
 _TOKEN = re.compile(r'\s*(?:;[^\n]*\n\s*)*(\(|\)|\'|#?"(?:\\.|[^"\\])*"|[^\s()\'";]+)', re.DOTALL)
 
 
-_OPEN = ("process-info", "nvram", "iokit-get-properties")
-"""Operations that `(deny default)` leaves allowed, as Chromium's profiles have it (crbug.com/799149)."""
+_OPEN = ("process-info", "nvram", "iokit-get-properties", "file-map-executable", "file-link", "file-clone")
+"""Operations that `(deny default)` leaves allowed, as Chromium's and WebKit's profiles have it, or may leave."""
 
 
 @dataclass(frozen=True)

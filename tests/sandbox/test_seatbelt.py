@@ -128,6 +128,7 @@ def test_neither_top_folder_can_be_moved_away_and_made_anew(held: Profile) -> No
 def test_no_file_outside_gets_a_name_inside_and_none_gets_its_owners_rights(held: Profile) -> None:
     for path in ("/Users/me/.ssh/id_ed25519", str(WORKTREE / "a")):
         assert not held.allows("file-link", path)
+        assert not held.allows("file-clone", path)
     assert not held.allows("file-write-setugid", str(WORKTREE / "a"))
     assert not held.allows("file-mknod", str(WORKTREE / "a"))
 
