@@ -15,7 +15,7 @@ _TOKEN = re.compile(r'\s*(?:;[^\n]*\n\s*)*(\(|\)|\'|#?"(?:\\.|[^"\\])*"|[^\s()\'
 
 
 _OPEN = ("process-info", "nvram", "iokit-get-properties", "file-map-executable", "file-link", "file-clone")
-"""Operations that `(deny default)` leaves allowed, as Chromium's and WebKit's profiles have it, or may leave."""
+"""Operations that `(deny default)` leaves allowed, as WebKit's profiles have it, or that it may leave so."""
 
 
 @dataclass(frozen=True)
