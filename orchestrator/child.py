@@ -1,11 +1,9 @@
 """The host that every child run is started in: `python -P -m orchestrator.child RUN_DIR MODULE [LOCK_FD]`.
 
 It guarantees, whatever MODULE does: one process at a time works in RUN_DIR (`run.lock`), `process.json`
-names it, it yields to the person at the machine (low priority), it reaches no network through Python's
-sockets, and it ends with a `result.json`, be it one clear line about what went wrong. MODULE offers
+names it, it yields to the person at the machine (low priority), it reaches no network (`sandbox/nonet.py`),
+and it ends with a `result.json`, be it one clear line about what went wrong. MODULE offers
 `main(run_dir: Path) -> int | None`; as with `python -m`, a package stands for its `__main__`.
-
-The refusal of the network is defence in depth: it stops accidents, not hostile native code.
 """
 
 from __future__ import annotations
@@ -16,8 +14,9 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from orchestrator.sandbox.nonet import deny_network
 from state import durable
 from state.lock import Lock
 from state.process import own_identity
@@ -27,24 +26,6 @@ LOCK, PROCESS, RESULT, ERROR = "run.lock", "process.json", "result.json", "error
 PROBE_WAIT = 0.2  # seconds: whoever only asks whether the lock is held has it for a moment
 _NICENESS = 10
 _ERROR_LENGTH = 500
-_NETWORK = frozenset(
-    f"socket.{name}"
-    for name in (
-        "bind",
-        "connect",
-        "getaddrinfo",
-        "gethostbyaddr",
-        "gethostbyname",
-        "getnameinfo",
-        "getservbyname",
-        "sendmsg",
-        "sendto",
-    )
-)
-
-
-class NetworkRefused(PermissionError):
-    """A run tried to reach the network."""
 
 
 def main(argv: list[str]) -> int:
@@ -61,7 +42,7 @@ def main(argv: list[str]) -> int:
     try:
         durable.replace(run_dir / PROCESS, _line(own_identity()))
         _yield_to_others()
-        sys.addaudithook(_refuse_network)
+        deny_network()
         status = importlib.import_module(_main_module(module)).main(run_dir)
         if not (run_dir / RESULT).exists():
             _fail(run_dir, f"{module} ended without writing {RESULT}")
@@ -117,15 +98,6 @@ def _yield_to_others() -> None:
             Path("/proc/self/autogroup").write_text(f"{_NICENESS}\n")
     except OSError:
         pass
-
-
-def _refuse_network(event: str, _arguments: tuple[Any, ...]) -> None:
-    if event in _NETWORK:
-        _refuse(event)
-
-
-def _refuse(event: str) -> NoReturn:
-    raise NetworkRefused(f"a run may not use the network ({event})")
 
 
 if __name__ == "__main__":

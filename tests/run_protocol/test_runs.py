@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -300,13 +301,12 @@ def test_started_by_hand_in_a_shell_only_the_host_itself_is_stopped(tmp_path: Pa
 @pytest.mark.parametrize(
     "call",
     [
-        "socket.create_connection(('127.0.0.1', 9), 1)",
+        "socket.create_connection(('192.0.2.1', 9), 1)",
         "socket.create_connection(('example.org', 80), 1)",
-        "socket.socket().bind(('127.0.0.1', 0))",
-        "socket.getaddrinfo('localhost', 80)",
-        "socket.gethostbyname('localhost')",
-        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))",
-        "__import__('urllib.request').request.urlopen('http://127.0.0.1:9/')",
+        "socket.getaddrinfo('example.org', 80)",
+        "socket.gethostbyname('example.org')",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 9))",
+        "__import__('urllib.request').request.urlopen('http://192.0.2.1:9/')",
     ],
 )
 def test_a_run_reaches_no_network(call: str, tmp_path: Path) -> None:
@@ -316,6 +316,45 @@ def test_a_run_reaches_no_network(call: str, tmp_path: Path) -> None:
     assert process.returncode == 1
     found = runs.result(tmp_path / "run")
     assert found and not found.ok and found.error and "may not use the network" in found.error
+
+
+def test_a_run_reaches_no_server_of_this_machine(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        call = f"socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 1)"
+        exec(call, {"socket": socket})  # the control: it can be reached
+        server.accept()[0].close()
+        with host(tmp_path, tmp_path / "run", f"import socket\ndef main(run_dir):\n    {call}\n") as process:
+            process.communicate()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    found = runs.result(tmp_path / "run")
+    assert found and not found.ok and found.error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no more than Python's own refusal")
+def test_native_code_in_a_run_reaches_no_server_of_this_machine(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        body = (
+            "import ctypes, socket, struct\n"
+            "def main(run_dir):\n"
+            "    libc = ctypes.CDLL(None)\n"
+            "    made = libc.socket(2, 1, 0)\n"
+            f"    port = socket.htons({server.getsockname()[1]})\n"
+            "    address = struct.pack('=HH4s8x', 2, port, bytes((127, 0, 0, 1)))\n"
+            "    libc.connect(made, address, 16)\n"
+            "    (run_dir / 'tried').touch()\n"
+        )
+        (tmp_path / "free.py").write_text(body)
+        free = "import pathlib, free; free.main(pathlib.Path.cwd())"
+        subprocess.run([sys.executable, "-c", free], cwd=tmp_path, check=True)
+        server.accept()[0].close()  # the control: it can be reached
+        with host(tmp_path, tmp_path / "run", body) as process:
+            process.communicate()
+        assert (tmp_path / "run" / "tried").exists()
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 @pytest.mark.parametrize(
