@@ -250,13 +250,18 @@ class Cockpit(App[None], inherit_bindings=False):
     def _on_terminal(self, work: Callable[[], object]) -> None:
         from state.words import Refused
 
+        wrong: Exception | None = None
         try:
             with self.suspend():
-                work()
+                try:
+                    work()
+                except Exception as error:  # raised in here, the terminal would not be taken back
+                    wrong = error
         except SuspendNotSupported as error:
             raise Refused("this terminal cannot be lent to ssh-keygen: use `jetbox approve`") from error
-        finally:
-            self.refresh()
+        self.refresh()
+        if wrong is not None:
+            raise wrong
 
     def _spoken(self, done: str, then: Callable[[], None] | None) -> None:
         if then is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -309,3 +310,45 @@ def test_the_cockpit_reads_a_journal_it_never_writes(
     assert shown.ended() == 0
     assert with_reader.head() == head
     with_reader.close()
+
+
+SSH = """
+import os, sys
+from pathlib import Path
+os.open(os.ttyname(0), os.O_RDWR)  # the first terminal that a session's leader opens is its own
+from orchestrator.ssh_seal import SshSealer
+from tui.app import run
+sys.exit(run(Path(sys.argv[1]), None, lambda: SshSealer(Path(os.environ["KEY"]))))
+"""
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen on this machine")
+def test_the_terminal_is_lent_for_a_passphrase_and_the_screen_comes_back(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    key, root = tmp_path / "key", tmp_path / "project"
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "right horse", "-f", str(key)]
+    subprocess.run(make, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    story = seeds.busy(root)
+    shown = terminal(root, code=SSH, KEY=str(key))
+    shown.until("need you")
+    shown.keys("4")
+    shown.until("Can be approved")
+    for passphrase, says in (("wrong", "not signed"), ("right horse", "TICKET-109: approved")):
+        shown.keys("a")
+        before = len(shown.seen)
+        shown.until(lambda _, at=before: b"passphrase" in shown.seen[at:])
+        left, entered = shown.seen.rindex(b"\x1b[?1049l"), shown.seen.rindex(b"\x1b[?1049h")
+        assert entered < left < shown.seen.rindex(b"passphrase"), "it was asked for below the cockpit"
+        shown.keys(f"{passphrase}\r")
+        shown.until(says)
+        assert shown.seen.rindex(b"\x1b[?1049h") > left and "Waits for you" in shown.text()
+        assert passphrase.encode() not in shown.seen
+    (approved,) = [event for event in story.journal.events() if event.type == "proposal.approved"]
+    assert approved.body["contract"]["level"] == 2
+    shown.keys("q")
+    shown.until("Backlog")
+    shown.keys("q")
+    assert shown.ended() == 0
+    shown.assert_restored()
+    story.close()
