@@ -264,6 +264,7 @@ def test_an_engine_that_leaves_at_once_has_told_everything(journal: Journal) -> 
         follows.say(damaged("x"))
         follows.close()
         assert sink.seqs == list(range(1, journal.head()[0] + 1)) and len(sink.alerts) == 1
+        assert not follows._thread.is_alive()
 
 
 def test_news_is_free_while_the_reader_is_slow(journal: Journal) -> None:
@@ -497,7 +498,8 @@ def test_an_engine_that_leaves_says_what_is_severe_and_nothing_else(mouth: Any, 
     speaker, said = mouth()
     sink = VoiceSink("en", [speaker])
     sink.begin(journal, 0)
-    sink.take(journal.append(New("attempt.landed", {"commit": "c"}, "TICKET-1", 1)), journal)
+    for n in range(2):  # one line at once, one that waits for a digest
+        sink.take(journal.append(New("attempt.landed", {"commit": "c"}, f"TICKET-{n}", 1)), journal)
     for n in range(3):
         sink.said(Alert(Severity.SEVERE, "severe", f"breach {n}"))
     sink.leave()
