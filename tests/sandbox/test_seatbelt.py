@@ -429,11 +429,11 @@ def test_nothing_runs_on_when_it_has_ended(noted: Seatbelt, tmp_path: Path) -> N
         "        leave()\n"
         "        if os.fork() == 0:\n"
         "            print(os.getpid(), flush=True)\n"
-        "            time.sleep(600)\n"
+        "            time.sleep(60)\n"
         "        os._exit(0)\n"
         "    os.wait()\n"
     )
-    bystander = subprocess.Popen(python("import time; time.sleep(600)"))
+    bystander = subprocess.Popen(python("import time; time.sleep(60)"))
     try:
         started = Running(noted, python(stay + "print('ready', flush=True)"), box(tmp_path))
         started.until(b"ready")
@@ -458,7 +458,7 @@ def _lives(pid: int) -> bool:
 
 @posix
 def test_a_command_at_work_is_asked_and_then_ended(noted: Seatbelt, tmp_path: Path) -> None:
-    ready = "print('ready', flush=True); time.sleep(600)"
+    ready = "print('ready', flush=True); time.sleep(60)"
     heeds = Running(noted, python(f"import time; {ready}"), box(tmp_path))
     heeds.until(b"ready")
     heeds.child.ask()
