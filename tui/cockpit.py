@@ -151,7 +151,7 @@ class Cockpit(App[None], inherit_bindings=False):
             self._toasts.begin(feed.seq, "" if feed.startable else feed.problem)
         elif feed.journal is not None:
             with contextlib.suppress(JournalError):  # the next poll finds it too, and shows it
-                more = self._toasts.hear(feed.journal)
+                more = self._toasts.hear(feed.journal, feed.seq)
         self._tell()
         if more:
             self.call_later(self._alert)

@@ -44,8 +44,12 @@ class Toasts:
             self._take([damaged(problem)])
         self._problem = problem
 
-    def hear(self, journal: Journal) -> bool:
+    def hear(self, journal: Journal, upto: int) -> bool:
         """Take the next portion of events; whether there may be more.
+
+        Args:
+            journal: as it is now.
+            upto: a seq that it had reached before. What is of no interest up to there is not read again.
 
         Raises:
             JournalError: as for any reading.
@@ -55,7 +59,10 @@ class Toasts:
             self._seq = events[-1].seq
             found = (alert_in(event, journal.views) for event in events)
             self._take([each for each in found if each is not None])
-        return len(events) == PORTION
+        if len(events) == PORTION:
+            return True
+        self._seq = max(self._seq, upto)
+        return False
 
     def tick(self, *, busy: bool) -> None:
         """Show what is due; while a person is busy with an answer, only what is severe."""

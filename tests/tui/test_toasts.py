@@ -137,13 +137,28 @@ async def test_toasts_go_and_those_that_wait_come(tmp_path: Path) -> None:
     story = Story(tmp_path)
     for n in range(50):
         story.journal.append(New("engine.paused", {"why": f"{n}"}))
-        toasts.hear(story.journal)
+        toasts.hear(story.journal, 0)
         toasts.tick(busy=False)
     assert len(shown) == MOST
     now[0] += 21
     toasts.tick(busy=False)
     assert len(shown) == 2 * MOST
     assert sum(line.severe for line in shown) == 50, "not one is lost"
+    story.close()
+
+
+def test_what_is_of_no_interest_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story(tmp_path)
+    toasts = Toasts(lambda line, seconds: None, lambda: 0.0, 0)
+    events, asked = story.journal.events, []
+    monkeypatch.setattr(
+        story.journal, "events", lambda after, **how: asked.append(after) or events(after, **how)
+    )
+    for _ in range(3):
+        story.journal.append(*(New("ticket.note", {"note": "x"}, "TICKET-1") for _ in range(10)))
+        story.journal.append(*(New("action.progress", {"fraction": 0.1}, "TICKET-1", 1) for _ in range(10)))
+        toasts.hear(story.journal, story.journal.head()[0])
+    assert asked == [0, 20, 40]
     story.close()
 
 
