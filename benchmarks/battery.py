@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "security"))
 
 from attack import Attack, Verdict, run_attack
-from attacks import ATTACKS, known, name
+from attacks import ATTACKS, known, lucky, name
 
 from orchestrator.sandbox.backend import Backend
 from orchestrator.sandbox.bubblewrap import Bubblewrap
@@ -71,7 +71,7 @@ def measure(attacks: Iterable[Attack], told: Callable[[str], None]) -> dict[str,
         "attacks": len(rows),
         "summary": summary(rows, list(compared)),
         "rows": rows,
-        "known": {box: dict(known(box)) for box in compared if box != PLAIN},
+        "known": {box: {**known(box), **lucky()} for box in compared if box != PLAIN},
     }
 
 

@@ -125,6 +125,7 @@ class Host:
             "other": str(self.other),
             "outside": str(self.outside),
             "python": sys.executable,
+            "engine": os.getpid(),
         }
 
     def open_up(self) -> None:
