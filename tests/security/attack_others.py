@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 from attack import Attack
-from attacked_host import Host, NotHere, Ran, dead, told
+from attacked_host import Host, NotHere, Ran, dead
 
 KIND = "processes"
 
@@ -93,7 +90,7 @@ OTHERS = [
         'attempt(os.kill, P["victim"], 9)',
         dead,
         _victim,
-    ),,
+    ),
     Attack(
         "stop-other",
         KIND,
@@ -101,7 +98,7 @@ OTHERS = [
         'attempt(os.kill, P["victim"], signal.SIGSTOP)',
         dead,
         _victim,
-    ),,
+    ),
     Attack(
         "kill-group",
         KIND,
@@ -109,7 +106,7 @@ OTHERS = [
         'attempt(os.killpg, P["victim"], 9)',
         dead,
         _victim,
-    ),,
+    ),
     Attack(
         "kill-by-descriptor",
         KIND,
@@ -117,7 +114,7 @@ OTHERS = [
         'attempt(lambda: signal.pidfd_send_signal(os.pidfd_open(P["victim"]), 9))',
         dead,
         _victim,
-    ),,
+    ),
     Attack(
         "kill-by-owner",
         KIND,
@@ -134,7 +131,7 @@ attempt(own)
 """,
         dead,
         _victim,
-    ),,
+    ),
     Attack(
         "vm-writev",
         KIND,
@@ -142,7 +139,7 @@ attempt(own)
         VM_WRITE,
         _memory_changed,
         _remembering,
-    ),,
+    ),
     Attack(
         "memory-file",
         KIND,
@@ -155,7 +152,7 @@ attempt(write)
 """,
         _memory_changed,
         _remembering,
-    ),,
+    ),
     Attack(
         "ptrace-write",
         KIND,
@@ -173,7 +170,7 @@ attempt(write)
 """,
         _memory_changed,
         _remembering,
-    ),,
+    ),
     Attack(
         "priority-of-others",
         KIND,
@@ -181,7 +178,7 @@ attempt(write)
         'attempt(os.setpriority, os.PRIO_PROCESS, P["victim"], 15)',
         _nicer,
         _victim,
-    ),,
+    ),
     Attack(
         "processors-of-others",
         KIND,
@@ -189,7 +186,7 @@ attempt(write)
         'attempt(os.sched_setaffinity, P["victim"], {sorted(os.sched_getaffinity(0))[0]})',
         _pinned,
         _several_cpus,
-    ),,
+    ),
     Attack(
         "bounds-of-others",
         KIND,
@@ -197,7 +194,7 @@ attempt(write)
         'attempt(resource.prlimit, P["victim"], resource.RLIMIT_NOFILE, (7, 4096))',
         _bounded,
         _victim,
-    ),,
+    ),
     Attack(
         "sacrifice-others",
         KIND,
@@ -205,5 +202,5 @@ attempt(write)
         'put(f"/proc/{P[\'victim\']}/oom_score_adj", "987")',
         _sacrificed,
         _victim,
-    ),,
+    ),
 ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 from attack import Attack
-from attacked_host import Host, NotHere, Ran, dead, told
+from attacked_host import Host, Ran
 
 KIND = "processes"
+
 
 def _alive(host: Host, ran: Ran) -> bool:
     return host.left_running()
@@ -222,11 +222,11 @@ PROCESSES = [
         "a process that leaves group and session and lives on",
         "daemon(time.sleep, 4)",
         _alive,
-    ),,
+    ),
     Attack(
         "headless-daemon", KIND, "the same, ignoring every signal, in an empty environment", HEADLESS, _alive
-    ),,
-    Attack("fork-chain", KIND, "a process that forks and exits faster than anyone can look", CHAIN, _alive),,
+    ),
+    Attack("fork-chain", KIND, "a process that forks and exits faster than anyone can look", CHAIN, _alive),
     Attack(
         "daemon-at-timeout",
         KIND,
@@ -234,7 +234,7 @@ PROCESSES = [
         "daemon(time.sleep, 6)\ntime.sleep(6)",
         _alive,
         timeout=0.6,
-    ),,
+    ),
     Attack(
         "stubborn",
         KIND,
@@ -243,21 +243,21 @@ PROCESSES = [
         _ran_on,
         timeout=0.5,
         slow=True,
-    ),,
+    ),
     Attack(
         "holds-output",
         KIND,
         "a child that keeps the output open when its parent has ended",
         HOLDS_OUTPUT,
         _ran_on,
-    ),,
+    ),
     Attack(
         "patricide", KIND, "everything between it and the engine killed, then living on", PATRICIDE, _alive
-    ),,
+    ),
     Attack(
         "many-processes", KIND, "hundreds of processes at once", MANY, _more("processes", 100), _watch_count
-    ),,
-    Attack("many-threads", KIND, "hundreds of threads at once", THREADS, _more("threads", 150), _watch_count),,
+    ),
+    Attack("many-threads", KIND, "hundreds of threads at once", THREADS, _more("threads", 150), _watch_count),
     Attack(
         "priority-grab",
         KIND,
@@ -266,7 +266,7 @@ PROCESSES = [
         _more("priority", 25),
         _watch_grab,
         "root",
-    ),,
+    ),
     Attack(
         "real-time",
         KIND,
@@ -275,7 +275,7 @@ PROCESSES = [
         _more("real time", 0),
         _watch_real_time,
         "root",
-    ),,
+    ),
     Attack(
         "user-namespace",
         KIND,
@@ -283,7 +283,7 @@ PROCESSES = [
         NESTED.format(flags="0x10000000"),
         _more("user", 1),
         _watch("user", "ns/user"),
-    ),,
+    ),
     Attack(
         "user-namespace-by-clone",
         KIND,
@@ -291,7 +291,7 @@ PROCESSES = [
         CLONED,
         _more("user", 1),
         _watch("user", "ns/user"),
-    ),,
+    ),
     Attack(
         "network-namespace",
         KIND,
@@ -299,8 +299,8 @@ PROCESSES = [
         NESTED.format(flags="0x10000000 | 0x40000000"),
         _more("net", 1),
         _watch("net", "ns/net"),
-    ),,
-    Attack("mount", KIND, "a file system mounted", MOUNT, _more("mounts", 0), _watch_mounts),,
+    ),
+    Attack("mount", KIND, "a file system mounted", MOUNT, _more("mounts", 0), _watch_mounts),
     Attack(
         "chroot",
         KIND,
@@ -309,5 +309,5 @@ PROCESSES = [
         _more("root", 1),
         _watch("root", "root"),
         "root",
-    ),,
+    ),
 ]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 from attack import Attack
-from attacked_host import Host, NotHere, Ran, dead, told
+from attacked_host import Host, NotHere, Ran, told
 
 KIND = "terminal"
+
 
 def _typed_for_it(host: Host, ran: Ran) -> bool:
     return host.token.encode() in host.shown
@@ -44,7 +40,7 @@ attempt(lambda: [fcntl.ioctl(0, 0x5412, letter.encode()) for letter in TOKEN])
         _typed_for_it,
         _legacy,
         terminal=True,
-    ),,
+    ),
     Attack(
         "terminal-output",
         KIND,
@@ -52,7 +48,7 @@ attempt(lambda: [fcntl.ioctl(0, 0x5412, letter.encode()) for letter in TOKEN])
         'put("/dev/tty")\nattempt(os.write, 0, TOKEN.encode())',
         _typed_for_it,
         terminal=True,
-    ),,
+    ),
     Attack(
         "terminal-listening",
         KIND,
@@ -66,5 +62,5 @@ attempt(lambda: listen(os.open("/dev/tty", os.O_RDONLY | os.O_NONBLOCK)))
         told,
         _secret_typed,
         terminal=True,
-    ),,
+    ),
 ]
