@@ -14,6 +14,7 @@ from orchestrator.actions import Close, Prepare, Propose, Verify, Void, Wait
 from orchestrator.checks import resolve
 from orchestrator.permission import permission
 from orchestrator.unknown import UNTOLD
+from orchestrator.world import World
 
 URL = "curl -o a.txt https://a.example/x"
 
@@ -50,6 +51,7 @@ def test_a_named_check_is_looked_through() -> None:
 
 def test_known_programs_ask_nothing_and_an_unknown_set_knows_none() -> None:
     assert isinstance(Play().next(), Prepare)
+    assert not World(base=None, revision="").known
     ask = Play().next(replace(WORLD, known=frozenset()))
     assert isinstance(ask, Propose) and ask.subject["new"] == {"programs": ["lint", "one", "two"]}
 

@@ -314,3 +314,8 @@ def test_the_longest_line_is_read_in_time(piece: str) -> None:
     assert (
         time.process_time() - began < 5
     )  # some 0.6 s at worst where this was measured; quadratic takes minutes
+
+
+def test_a_sum_longer_than_is_looked_through_asks_instead_of_costing_time() -> None:
+    assert programs(f"echo $(({'1+' * 100}1))") == frozenset()
+    assert programs(f"echo $(({'1+' * 1000}1))")
