@@ -15,7 +15,7 @@ class Distinct:
 
     def add(self, text: str) -> None:
         """Take one text into account."""
-        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         self._buckets[digest[0]].append(int.from_bytes(digest, "big"))
 
     def duplicates(self) -> int:

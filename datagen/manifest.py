@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import BrokenData
+from datagen.files import open_regular
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -59,9 +60,11 @@ def read(data_dir: Path) -> Manifest:
     """The manifest of a data folder; BrokenData says what is wrong with it."""
     path = data_dir / MANIFEST
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with open_regular(path) as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
             raise BrokenData(f"{path} is larger than a manifest can be")
-        body = json.loads(path.read_bytes())
+        body = json.loads(text)
     except FileNotFoundError:
         raise BrokenData(f"{data_dir} has no {MANIFEST}: the data set was not finished") from None
     except (ValueError, RecursionError) as error:
@@ -84,7 +87,7 @@ def parse(body: Any) -> Manifest:
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
     whole = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK):
             whole.update(block)
     return whole.hexdigest()

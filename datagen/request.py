@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import RequestError
+from datagen.files import open_regular
 
 REQUEST = "request.json"
 SCHEMA = 1
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 1_000_000_000
 MAX_SHARDS = 10_000
+MAX_BYTES = 1024 * 1024
 _KEYS = {"schema", "recipe", "seed", "count", "shards", "options"}
 
 
@@ -43,9 +45,12 @@ class Request:
 def read(run_dir: Path) -> Request:
     """The request of a run folder; RequestError tells all that is wrong at once."""
     try:
-        body = json.loads((run_dir / REQUEST).read_bytes())
+        with open_regular(run_dir / REQUEST) as file:
+            body = json.loads(file.read(MAX_BYTES))
     except FileNotFoundError:
         raise RequestError(f"{run_dir} has no {REQUEST}") from None
+    except OSError as error:
+        raise RequestError(f"{REQUEST} can't be read: {error}") from None
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{REQUEST} is not JSON: {error}") from None
     return parse(body)

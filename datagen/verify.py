@@ -17,6 +17,7 @@ from datagen import manifest as manifests
 from datagen import rows
 from datagen.distinct import Distinct
 from datagen.errors import BrokenData
+from datagen.files import open_regular
 from datagen.manifest import PROVENANCES, Manifest, Shard
 
 
@@ -46,7 +47,7 @@ def _problems(data_dir: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{shard.path} is missing"
             continue
         yield from _shard_problems(path, shard)
-        with path.open("rb") as lines:
+        with open_regular(path) as lines:
             for number, line in enumerate(lines, 1):
                 content.update(line)
                 row = _row(line)
@@ -74,7 +75,7 @@ def _shard_problems(path: Path, shard: Shard) -> Iterator[str]:
         yield f"{shard.path} has {size} bytes, not {shard.bytes}"
     elif manifests.digest(path) != shard.sha256:
         yield f"{shard.path} has other content than its sha256"
-    with path.open("rb") as lines:
+    with open_regular(path) as lines:
         count = sum(1 for _ in lines)
     if count != shard.rows:
         yield f"{shard.path} has {count} rows, not {shard.rows}"

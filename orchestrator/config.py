@@ -16,7 +16,7 @@ from orchestrator.settings import SHIPPED, document
 from orchestrator.user import User
 from state.workspace import Workspace
 from tickets.explain import explain
-from tickets.problems import Problem, TicketError
+from tickets.problems import MOST_PROBLEMS, Problem, TicketError, in_order
 
 
 class Settings(BaseModel):
@@ -86,7 +86,7 @@ def load(workspace: Workspace) -> Config:
     except toolchains.TooWide as error:
         problems.append(Problem(user.path().name, 1, 1, "sandbox.readable", str(error)))
     if problems:
-        raise TicketError(problems)
+        raise TicketError(in_order(problems))
     return Config(settings, checks, own, policy)
 
 
@@ -95,7 +95,8 @@ def _settings(path: Path) -> Settings:
     try:
         return Settings.model_validate(read.root.value if read.root else {})
     except ValidationError as error:
-        raise TicketError(explain(error.errors(include_url=False), Settings, read, path.name)) from error
+        found = explain(error.errors(include_url=False), Settings, read, path.name)
+        raise TicketError(in_order(found)) from error
 
 
 def _checks(path: Path) -> dict[str, dict[str, Any]]:
@@ -107,6 +108,8 @@ def _checks(path: Path) -> dict[str, dict[str, Any]]:
             found[name] = NamedCheck.model_validate(body).model_dump()
         except ValidationError as error:
             problems += explain(error.errors(include_url=False), NamedCheck, read, path.name, at=(name,))
+        if len(problems) > MOST_PROBLEMS:
+            break
     if problems:
         raise TicketError(problems)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tickets import strict_yaml
-from tickets.problems import Problem, TicketError
+from tickets.problems import Problem, TicketError, in_order
 
 SHIPPED = Path(__file__).resolve().parent.parent / "configs"
 """The YAML that comes with the program."""
@@ -18,7 +18,8 @@ def document(path: Path) -> strict_yaml.Document:
         TicketError: with every problem.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(strict_yaml.MOST_BYTES + 1)
     except OSError as error:
         raise TicketError(
             [Problem(path.name, 1, 1, "file", f"cannot be read: {error.strerror or error}")]
@@ -30,5 +31,5 @@ def document(path: Path) -> strict_yaml.Document:
     if root is not None and not isinstance(root.value, dict):
         read.problems.append(Problem(path.name, root.line, root.column, "file", "expected a map"))
     if read.problems:
-        raise TicketError(read.problems)
+        raise TicketError(in_order(read.problems))
     return read

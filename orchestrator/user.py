@@ -14,7 +14,7 @@ from orchestrator.reach import server
 from orchestrator.settings import SHIPPED, document
 from state.home import config_home
 from tickets.explain import explain
-from tickets.problems import TicketError
+from tickets.problems import TicketError, in_order
 
 _T = TypeVar("_T", bound=BaseModel)
 Bytes = Annotated[int, Field(ge=1024 * 1024)]
@@ -108,4 +108,5 @@ def _read(file: Path, model: type[_T]) -> _T:
     try:
         return model.model_validate(found.root.value if found.root else {})
     except ValidationError as error:
-        raise TicketError(explain(error.errors(include_url=False), model, found, file.name)) from error
+        problems = explain(error.errors(include_url=False), model, found, file.name)
+        raise TicketError(in_order(problems)) from error

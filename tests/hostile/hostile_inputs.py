@@ -198,7 +198,8 @@ RESULTS = json_lines(
     {"v": 1, "ok": False, "error": "x"},
     {"pid": 1, "start": "x"},
 )
-ON_DISK = st.sampled_from(("file", "link", "dangling", "pipe", "folder", "long"))
+FILE_NAMES = st.one_of(st.sampled_from(("TICKET-007", "TICKET-08")), TEXT)
+ON_DISK = st.sampled_from(("file", "file", "link", "dangling", "pipe", "folder", "long"))
 """What stands where a run's file should."""
 
 PATHS = st.one_of(

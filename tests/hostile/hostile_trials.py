@@ -394,7 +394,7 @@ def texts(value: Any) -> list[str]:
 
 TRIALS: dict[str, Trial] = {
     "tickets": Trial(inputs.TICKETS, a_ticket),
-    "ticket files": Trial(st.tuples(inputs.TEXT, inputs.TICKETS, inputs.ON_DISK), a_ticket_file),
+    "ticket files": Trial(st.tuples(inputs.FILE_NAMES, inputs.TICKETS, inputs.ON_DISK), a_ticket_file),
     "settings": Trial(inputs.SETTINGS, settings),
     "run events": Trial(
         st.tuples(st.lists(inputs.EVENTS, min_size=1, max_size=3), inputs.ON_DISK), run_events
