@@ -224,7 +224,7 @@ def test_twenty_kills_at_random_moments_leave_the_bytes_of_an_undisturbed_run(tm
             if pid is None:
                 pid = process_of(folder)["pid"] if runs.alive(folder) else 0
             if runs.alive(folder) and pid and kills < 20:
-                with contextlib.suppress(ProcessLookupError):  # it ended by itself, or the one before was named
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                     os.kill(pid, signal.SIGKILL)
                     kills += 1
             wait_for(lambda folder=folder: not runs.alive(folder))
