@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import Failed, Wrong, can_ask, complain
+from orchestrator.cli.output import Failed, Wrong, can_ask, complain, safe
 
 if TYPE_CHECKING:
     from orchestrator.process import Finished
@@ -115,14 +115,12 @@ def _consent(choice: Choice, folder: Path) -> None:
     if not can_ask():
         raise Failed("no sandbox holds on this machine: `jetbox doctor` says what helps")
     phrase = phrase_of(folder.name)
-    if input(f"It would run as you. To let it, type: {phrase}\n> ") != phrase:
+    if input(f"It would run as you. To let it, type: {safe(phrase)}\n> ") != phrase:
         raise Failed("not run")
 
 
 def _passed_on() -> Callable[[bytes], None]:
     """Where output goes: as it is into a pipe or a file, as text that cannot steer it to a terminal."""
-    from state.safe_text import safe
-
     if not sys.stdout.isatty():
         return _raw
     decoder = codecs.getincrementaldecoder("utf-8")("replace")

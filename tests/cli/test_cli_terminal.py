@@ -137,6 +137,15 @@ def test_a_run_of_hostile_commands_is_told_and_proposed_as_text(place: Place) ->
     assert any(evil in blob for blob in blobs), "what is kept is kept as it came"
 
 
+def test_the_output_of_a_sandboxed_command_is_only_text_on_a_terminal(place: Place) -> None:
+    said = f"import os; os.write(1, {EVIL.encode()!r})"
+    code, sent = on_terminal("sandbox", "run", "--", "python3", "-c", said, cwd=place.root)
+    if "no sandbox holds" in sent or "would run as you" in sent:
+        pytest.skip("no sandbox holds here, so no command runs")
+    assert code == 0 and "a\u241b]0;owned" in sent
+    assert_only_text(sent)
+
+
 def test_the_engine_s_log_is_safe_to_read(place: Place) -> None:
     """A fault in a thread, a warning of a library, a ticket that breaks the engine's own code."""
     code = (
