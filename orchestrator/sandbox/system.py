@@ -13,11 +13,10 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt"
 
 _ETC = (
     "alternatives", "ca-certificates", "crypto-policies", "debian_version", "dotnet", "fonts", "gai.conf",
-    "host.conf", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias",
-    "localtime", "lsb-release", "magic", "maven/m2.conf", "mime.types", "nsswitch.conf", "os-release",
-    "pki/ca-trust/extracted", "pki/java", "pki/tls/cert.pem", "pki/tls/certs",
-    "pki/tls/openssl.cnf", "protocols", "services", "ssl/certs", "ssl/openssl.cnf",
-    "timezone", "xml",
+    "host.conf", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime",
+    "lsb-release", "magic", "maven/logging", "maven/m2.conf", "mime.types", "nsswitch.conf", "os-release",
+    "pki/ca-trust/extracted", "pki/java", "pki/tls/cert.pem", "pki/tls/certs", "pki/tls/openssl.cnf",
+    "protocols", "services", "ssl/certs", "ssl/openssl.cnf", "timezone", "xml",
 )  # fmt: skip
 _ETC_BEGINS = ("java-", "ImageMagick-")
 

@@ -30,6 +30,12 @@ _HOMES = (
 )
 """What is granted; what a tool is told that would look for it in its home, which inside is another one."""
 
+_OFFLINE = {
+    "CARGO_NET_OFFLINE": "true", "COREPACK_ENABLE_NETWORK": "0", "GOPROXY": "off", "GOTOOLCHAIN": "local",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "0", "UV_OFFLINE": "1", "npm_config_offline": "true",
+}  # fmt: skip
+"""Tools that would try for a minute to reach a network that is not there say so at once."""
+
 
 class TooWide(Exception):
     """A folder that was to be readable holds secrets."""
@@ -91,8 +97,8 @@ def environment_of(policy: Policy, root: Path, worktree: Path) -> Path | None:
 
 
 def variables(policy: Policy) -> dict[str, str]:
-    """Where tools find what they would look for in the person's home; a command's home is another folder."""
-    found = {}
+    """What tools are told inside: where they find what they look for in the person's home, and no network."""
+    found = dict(_OFFLINE)
     for granted, told, variable in _HOMES:
         if granted in policy.readable and os.path.isdir(os.path.expanduser(granted)):
             found[variable] = os.path.expanduser(told)
