@@ -145,6 +145,7 @@ def examine(sandbox: Sandbox) -> Tried:
     try:
         home.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix="probe-", dir=home))
+        place.chmod(0o711)  # as root, commands run as a user who has to get in
     except OSError as error:
         return Tried(name, f"nothing can be written to {home}: {error.strerror}")
     try:
