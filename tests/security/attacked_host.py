@@ -235,7 +235,7 @@ class Host:
     def listen(
         self, family: int, kind: int, address: Any, protocol: int = 0, answer: bytes = b""
     ) -> socket.socket:
-        """A server of the host's: what it gets is in `heard`; an accepted connection counts as heard.
+        """A server of the host's: what it gets is in `heard`.
 
         Raises:
             NotHere: this machine has no such socket or address.
@@ -266,7 +266,6 @@ class Host:
                     peer, _ = server.accept()
                     with peer:
                         peer.settimeout(0.5)
-                        self.heard.append(self.token.encode())
                         peer.sendall(answer)
                         self.heard.append(peer.recv(4096))
                 else:
