@@ -14,18 +14,17 @@ import os
 import shutil
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
-from orchestrator import seals, undo
+from orchestrator import faults, seals, undo
 from orchestrator.admit import Admission
 from orchestrator.alerts import Alerts
 from orchestrator.conductor import Conductor, Shop, is_full
-from orchestrator.contracts import Contracts
 from orchestrator.config import Config
+from orchestrator.contracts import Contracts
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
 from orchestrator.place import Control, Halted, NoRoom, Turn
@@ -36,8 +35,8 @@ from state.ballast import Ballast
 from state.blobs import Blobs
 from state.events import Event, New
 from state.journal import DiskFull, Journal, JournalDamaged, JournalError
-from state.words import folder_of
 from state.views import Card, Views
+from state.words import folder_of
 from state.workspace import Workspace
 
 TICK = 0.05  # seconds between looks at what others wrote
@@ -83,8 +82,8 @@ class Engine:
             journal=journal,
             blobs=Blobs(workspace.blobs),
             repo=repo,
-            contracts=Contracts(seals.of(config.user.approval), folder_of(journal), repo),
             sandbox=lambda: self._chosen().sandbox,
+            contracts=Contracts(seals.of(config.user.approval), folder_of(journal), repo),
             author=author,
             write=journal.append,
             sound=self._sound,
@@ -259,7 +258,7 @@ class Engine:
 
     def _broke(self, id_: str, error: Exception) -> None:
         """What goes wrong with one ticket is told there; the others go on."""
-        traceback.print_exception(error)
+        faults.tell(error)
         self._parked[id_] = time.monotonic() + BROKEN
         note = f"went wrong and is tried again: {error}"[:300]
         self.journal.append(New("ticket.note", {"note": note}, id_))
@@ -331,10 +330,10 @@ class Engine:
         """Backlog and ready, as the states of what they need say."""
         views = self.journal.views
         waiting = [(card, list(json.loads(card.needs))) for card in views.in_state("backlog", "ready")]
+        states = views.states(sorted({need for _, needs in waiting for need in needs}))
         for card in views.asked():
             if card.asked == "rollback" and self._parked.get(card.id) != math.inf:
                 states.pop(card.id, None)  # on its way out: nothing is built on it any more
-        states = views.states(sorted({need for _, needs in waiting for need in needs}))
         events = []
         for card, needs in waiting:
             missing = unmet(needs, states)
@@ -394,8 +393,8 @@ class Engine:
         try:
             fault = self.journal.fault(stop=self._stopping)
             if fault:
-                self._alerts.say(damaged(fault))
                 self._fault = JournalDamaged(f"{self._workspace.journal} is damaged: {fault}")
+                self._alerts.say(damaged(str(self._fault)))
             self._whole = fault is None and not self._stopping.is_set()
         finally:
             self._chain.set()

@@ -29,11 +29,11 @@ from orchestrator.actions import (
 )
 from orchestrator.attempt import Attempt
 from orchestrator.followup import follow_up
-from orchestrator.git import Repo, stamp
+from orchestrator.git import GitError, Repo, stamp
 from orchestrator.place import Halted, Performed, Place, spawn
 from orchestrator.receipts import second_run, verify
 from orchestrator.sandbox.sandbox import BROKEN, SAID
-from orchestrator.snapshot import TooDeep
+from orchestrator.snapshot import unrecordable
 
 RUN_DEATHS = 3  # a child run that dies this often without a result has failed
 _STOP_GRACE = 10.0  # seconds a child run gets to write a last checkpoint
@@ -65,7 +65,9 @@ def _restore(action: Restore, attempt: Attempt, place: Place) -> Performed:
     path = _worktree(attempt, place)
     try:
         kept = worktrees.restore(place.repo, path, action.commit)
-    except TooDeep:  # left by a command that was cut off
+    except (GitError, OSError) as error:
+        if not unrecordable(error):
+            raise
         worktrees.discard(place.repo, path)
         kept = worktrees.restore(place.repo, _worktree(attempt, place), action.commit)
     return Performed("done", {"trash": kept} if kept else {})
@@ -98,7 +100,9 @@ def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
             stamp(attempt.at / 1000),
             attempt.head,
         )
-    except TooDeep as error:
+    except (GitError, OSError) as error:
+        if not unrecordable(error):
+            raise
         worktrees.discard(place.repo, path)
         return Performed(
             "failed", {"why": f"made what git cannot hold: {error}"}, None, finished.seconds, output
@@ -282,16 +286,30 @@ def _close(action: Close, attempt: Attempt, place: Place) -> Performed:
     repo, path = place.repo, place.workspace.worktree(attempt.ticket, attempt.number)
     kept = trash_ref(attempt.ticket, attempt.number) if action.state != "landed" else ""
     if kept and path.is_dir() and repo.git_dir_of(path):
-        worktrees.trash(repo, path, kept)
+        kept = _trash(repo, path, kept)
     elif kept and repo.resolve(kept) is None:  # somebody took the worktree away: its checkpoints are left
         repo.move_keeping(kept, attempt.head)
     worktrees.remove(repo, path, base=attempt.head)
-    worktrees.remove(repo, place.workspace.gate(attempt.ticket, attempt.number), base=attempt.head)
+    gate = place.workspace.gate(attempt.ticket, attempt.number)
+    worktrees.discard(repo, gate)  # made from a commit alone: nothing in it is worth keeping
+    worktrees.remove(repo, gate, base=attempt.head)
     if action.state != "failed":  # a failed attempt's branch stays to be looked at
         _drop(repo, f"refs/heads/{attempt.branch}", attempt.head)
     _drop(repo, _private_ref(attempt), attempt.head)
     landing.release_all(repo, attempt.ticket, attempt.number)
     return Performed("done", {"trash": kept} if kept else {})
+
+
+def _trash(repo: Repo, path: Path, ref: str) -> str:
+    """Keep what the worktree holds; where git cannot hold it, its checkpoints alone are kept."""
+    try:
+        worktrees.trash(repo, path, ref)
+    except (GitError, OSError) as error:
+        if not unrecordable(error):
+            raise
+        worktrees.discard(repo, path)
+        return ""
+    return ref
 
 
 def _drop(repo: Repo, ref: str, expected: str) -> None:

@@ -60,7 +60,7 @@ def follow(
     stop: threading.Event | None = None,
     live: Path | None = None,
     sink: Callable[[bytes], None] | None = None,
-    over: Callable[[], str] = lambda: "",
+    over: Callable[[bool], str] = lambda last: "",
 ) -> Finished:
     """Watch a command until it has ended, and nothing of it is left.
 
@@ -71,7 +71,7 @@ def follow(
         stop: set from outside to end it.
         live: a file to follow the output in while it runs.
         sink: is given each piece of output as it comes, in another thread.
-        over: says which limit the command has broken, if any; asked now and then.
+        over: says which limit the command has broken, if any; asked now and then, and with True at the end.
     """
     began = time.monotonic()
     keeper, silent = Keeper(live), threading.Event()
@@ -83,7 +83,7 @@ def follow(
             reason = "timeout"
         elif stop is not None and stop.is_set():
             reason = "stopped"
-        elif broken := over():
+        elif broken := over(False):
             reason = broken
         elif silent.wait(_POLL):  # the end of the output tells of the end at once; looking is for the rest
             _ended(child, _POLL)
@@ -92,7 +92,7 @@ def follow(
         _ended(child, GRACE)
     child.end()
     reader.join(timeout=GRACE)
-    reason = reason or over() or "exited"
+    reason = reason or over(True) or "exited"
     exit_code = child.popen.returncode if reason == "exited" else None
     return Finished(exit_code, time.monotonic() - began, keeper.bytes(), reason)
 
@@ -101,8 +101,27 @@ def _ended(child: Child, seconds: float) -> None:
     """Wait for the end, but no longer than this."""
     import subprocess
 
+    if _seen_to_end(child, seconds):
+        seconds = 0.0
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.popen.wait(seconds)
+
+
+def _seen_to_end(child: Child, seconds: float) -> bool:
+    """Wait where the system tells of the end at once: `Popen.wait` with a limit sleeps too long."""
+    if sys.platform == "linux" and child.popen.returncode is None:
+        import select
+
+        with contextlib.suppress(OSError):
+            fd = os.pidfd_open(child.popen.pid)
+            try:
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                poll.poll(seconds * 1000)
+            finally:
+                os.close(fd)
+            return True
+    return False
 
 
 def end_marked(mark: str) -> int:

@@ -14,6 +14,7 @@ Guarantees:
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -24,7 +25,7 @@ from pathlib import Path
 from orchestrator.git import GITLINK, SYMLINK, GitError, Repo
 
 DEEPEST = 400
-"""Folders within folders that are looked into. Linux's longest path allows some 2,000 of one letter each."""
+"""Folders within folders that are looked into; Linux's longest path has room for five times as many."""
 
 
 class TooDeep(GitError):
@@ -264,7 +265,15 @@ def _git_folders(folder: Path, path: str) -> Iterator[str]:
             yield from _git_folders(folder, f"{path}/{entry.name}" if path else entry.name)
 
 
+def unrecordable(error: Exception) -> bool:
+    """Whether an error says that what lies in a folder can never become a tree."""
+    too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+    return isinstance(error, TooDeep) or too_long or "name too long" in str(error).lower()
+
+
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    if len(folder.parts) > DEEPEST:
+        raise TooDeep(f"folders are nested more than {DEEPEST} deep")
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda e: e.name)
@@ -276,18 +285,12 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def open_up(folder: Path, depth: int = 0) -> None:
-    """Let the owner into every folder below, links not followed; on Windows also let files be deleted.
-
-    Raises:
-        TooDeep: folders are nested deeper than git can name them.
-    """
-    if depth > DEEPEST:
-        raise TooDeep(f"folders are nested more than {DEEPEST} deep")
+def open_up(folder: Path) -> None:
+    """Let the owner into every folder below, links not followed; on Windows also let files be deleted."""
     folder.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_IRWXU)
     for entry in _listed(folder):
         if entry.is_dir(follow_symlinks=False):
-            open_up(Path(entry.path), depth + 1)
+            open_up(Path(entry.path))
         elif os.name == "nt":
             Path(entry.path).chmod(stat.S_IWRITE)
 

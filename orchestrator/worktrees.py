@@ -172,13 +172,15 @@ def remove(repo: Repo, worktree: Path, base: str | None = None) -> str | None:
 
 
 def discard(repo: Repo, worktree: Path) -> None:
-    """Take the folder of a worktree away, kept nowhere: what is in it broke the limit of what may be kept.
+    """Take the folder of a worktree away, if it is there, and keep nothing of it.
 
-    Its last checkpoint stays on its ref, from which `add` makes it again.
+    For what broke the limit of what may be kept, and for clean checkouts. The last checkpoint stays on its
+    ref, from which `add` makes the worktree again.
     """
     _refuse_the_users(repo, worktree)
-    worktree.replace(worktree.with_name(f".doomed-{worktree.name}-{uuid.uuid4().hex}"))
-    _sweep(worktree.parent, f".doomed-{worktree.name}-")
+    if worktree.is_dir() and not worktree.is_symlink():
+        worktree.replace(worktree.with_name(f".doomed-{worktree.name}-{uuid.uuid4().hex}"))
+        _sweep(worktree.parent, f".doomed-{worktree.name}-")
 
 
 def restore_trash(repo: Repo, ref: str, new_branch_ref: str) -> str:
@@ -347,10 +349,9 @@ def _sweep(folder: Path, prefix: str) -> None:
 def _erase(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
-    except PermissionError:
-        snapshot.open_up(folder)
-        shutil.rmtree(folder)
     except FileNotFoundError:
         shutil.rmtree(folder, ignore_errors=True)
-    except RecursionError:  # nested without end, by a command
+    except (OSError, RecursionError):  # closed, or nested without end, by a command
         scratch.remove(folder)
+        if os.path.lexists(folder):
+            raise

@@ -17,8 +17,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.sandbox import cgroup
 from orchestrator.sandbox.backend import Unusable
@@ -27,12 +29,16 @@ from orchestrator.sandbox.gitconfig import made_up
 from orchestrator.sandbox.lend import lent, uid_for
 from orchestrator.sandbox.system import ETC, SYSTEM, people, system_tool
 
+if TYPE_CHECKING:
+    import psutil
+
 _STAGE = (  # no descriptor of its own may be in the way of those that are passed by number
     "{ echo 1000 >/proc/self/oom_score_adj; "
     'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; } 2>/dev/null; shift; exec "$@"'
 )
 _DROP = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
 _FILES = 4096  # open files of a process
+_GONE = 5.0  # seconds that the kernel gets to end a namespace
 _LITTLE = str(16 * MIB)  # of /var/tmp, which few programs use
 _GIT = b"[safe]\n\tdirectory = *\n"
 """The repository may be another user's inside; what cleans its environment, as clones do, is told here."""
@@ -64,14 +70,8 @@ class Bubblewrap:
             if group is not None:
                 undo.callback(group.remove)
             undo.enter_context(lent(box.worktree, uid))
-            stages = [
-                "/bin/sh",
-                "-c",
-                _STAGE,
-                "sh",
-                *(str(e) for e in (group.entries if group else ())),
-                "--",
-            ]
+            joined = map(str, group.entries if group else ())
+            stages = ["/bin/sh", "-c", _STAGE, "sh", *joined, "--"]
             stages += [str(system_tool("bwrap")), *arguments(box, uid, data), "--"]
             if uid is not None:
                 stages += [str(system_tool("setpriv")), f"--reuid={uid}", f"--regid={uid}", *_DROP, "--"]
@@ -117,8 +117,20 @@ class Boxed:
                 inside = psutil.Process(self.popen.pid).children(recursive=True)
             self.popen.kill()
         self.popen.wait()
-        psutil.wait_procs(inside, timeout=5.0)
+        until = time.monotonic() + _GONE
+        while any(_lives(process) for process in inside) and time.monotonic() < until:
+            time.sleep(0.005)
         self._undo.close()
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it can still do something: one that is only not waited for yet cannot."""
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
@@ -227,7 +239,7 @@ class _Descriptors:
 
     def copy(self, path: Path) -> str:
         """A descriptor from which this file is read."""
-        self._open.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        self._open.append(os.open(path, os.O_RDONLY))
         return str(self._open[-1])
 
     def __enter__(self) -> _Descriptors:

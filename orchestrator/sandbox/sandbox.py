@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import sys
 import threading
 import time
@@ -99,6 +101,7 @@ class Sandbox:
             os.close(writing)
         over = watch.of(child.popen.pid).over
         finished = process.follow(child, reading, timeout=timeout, stop=stop, live=live, sink=sink, over=over)
+        _open_again(worktree)
         pointer.restore()
         return Finished(finished.exit, time.monotonic() - began, finished.output, finished.reason)
 
@@ -132,6 +135,14 @@ class Sandbox:
             env=given,
             limits=narrowed(policy.limits, limits) if limits else policy.limits,
         )
+
+
+def _open_again(worktree: Path) -> None:
+    """A command may have closed the folder to its own user."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = stat.S_IMODE(worktree.stat().st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            worktree.chmod(mode | stat.S_IRWXU)
 
 
 def _shell(command: str) -> list[str]:

@@ -34,22 +34,26 @@ class Watch:
         self._pid = pid
         return self
 
-    def over(self) -> str:
-        """`growth` or `memory` when that limit is broken, else nothing."""
+    def over(self, last: bool) -> str:
+        """`growth` or `memory` when that limit is broken, else nothing.
+
+        Args:
+            last: the command has ended; what is missed now is missed for good.
+        """
         used, entries = self._filled()
         grown = used - self._used > self._limits.growth or entries - self._entries > self._limits.entries
-        if grown and time.monotonic() >= self._walk_at:
+        if (grown and (last or time.monotonic() >= self._walk_at)) or (last and not entries):
             self._walk_at = time.monotonic() + _WALK_EVERY
             if self._has_grown():
                 return "growth"
-        if time.monotonic() >= self._memory_at:
+        if not last and time.monotonic() >= self._memory_at:
             self._memory_at = time.monotonic() + _MEMORY_EVERY
             if self._held() > self._limits.memory:
                 return "memory"
         return ""
 
     def _filled(self) -> tuple[int, int]:
-        """Bytes and entries in use on the worktree's file system."""
+        """Bytes and entries in use on the worktree's file system; 0 entries where it counts none (btrfs)."""
         if not hasattr(os, "statvfs"):
             return 0, 0
         try:
@@ -73,16 +77,17 @@ class Watch:
         return False
 
     def _held(self) -> int:
-        """Bytes that all processes of the command hold."""
+        """Bytes that all processes of the command hold; what they share is counted once."""
         import psutil
 
-        total = 0
+        own, shared = 0, 0
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(self._pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
                     memory = process.memory_info()
-                    total += memory.rss - getattr(memory, "shared", 0)
-        return total
+                    common = getattr(memory, "shared", 0)
+                    own, shared = own + memory.rss - common, max(shared, common)
+        return own + shared
 
 
 def _walk(top: Path):  # type: ignore[no-untyped-def]  # os.fwalk is not there on Windows, where nothing calls this

@@ -18,6 +18,11 @@ from orchestrator.sandbox.choose import Choice, examine
 from orchestrator.sandbox.sandbox import Sandbox
 from state.workspace import Workspace
 
+NEST = """import os, sys
+for _ in range(int(sys.argv[1])):
+    os.mkdir(sys.argv[2]); os.chdir(sys.argv[2])
+open("x", "w").close()
+"""
 RED = [{"run": "test -f a.txt", "red": True}]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these backends are Linux's")
 
@@ -84,13 +89,19 @@ def test_a_worktree_that_grows_past_its_limit_is_rolled_back_and_kept_nowhere(he
     held.intact()
 
 
-def test_a_tree_nested_deeper_than_any_path_ends_its_ticket_and_nothing_else(held: Lab) -> None:
-    deep = "import os\\nfor _ in range(3000):\\n os.mkdir('d'); os.chdir('d')\\nopen('x', 'w').close()"
-    held.ticket("TICKET-1", f'python3 -c "$(printf "{deep}")"')
+@pytest.mark.parametrize(("depth", "name"), [(3000, "d"), (1500, "d"), (40, "d" * 200)])
+def test_a_tree_nested_deeper_than_any_path_ends_its_ticket_and_nothing_else(
+    held: Lab, depth: int, name: str
+) -> None:
+    held.ticket("TICKET-1", f"python3 -c '{NEST}' {depth} {name}")
     held.ticket("TICKET-2", "echo 2 > b.txt")
     with held.engine():
         held.wait("TICKET-2", "review")
         held.wait("TICKET-1", "failed", "landed", "review")
+        if held.state("TICKET-1") == "review":
+            held.deny("TICKET-1", "too deep")
+            held.wait("TICKET-1", "failed")
+    assert not held.workspace.worktree("TICKET-1", 1).exists()
     held.intact()
 
 
