@@ -3,8 +3,8 @@
     python benchmarks/hostile.py [--count 5000] [--seed 0] [--only CLASS]
 
 The classes and what each must hold stand in `tests/hostile`: only the documented errors, nothing written
-outside, nothing that steers a terminal, nothing that takes longer than ten seconds. Prints JSON; exit 1 if an
-input broke a promise, with the error of the first one.
+outside, nothing that steers a terminal, nothing that works for more than ten seconds. Prints JSON; exit 1 if
+an input broke a promise, with the error of the first one.
 """
 
 from __future__ import annotations

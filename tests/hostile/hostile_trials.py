@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -424,22 +425,27 @@ class Hung(Exception):
 
 
 @contextlib.contextmanager
-def watched(seconds: float = 10.0) -> Iterator[None]:
-    """Raise `Hung` where the work stands when its time is up: much, for a machine with much else to do."""
+def watched(work: float = 10.0, wait: float = 60.0) -> Iterator[None]:
+    """Raise `Hung` where the work stands after so many seconds of computing, or of waiting.
+
+    They are told apart, since on a machine with much else to do little work can take long.
+    """
 
     def hang(*_: object) -> None:
-        raise Hung(f"not done after {seconds:g} s")
+        raise Hung(f"not done after {work:g} s of work or {wait:g} s of waiting")
 
-    if not hasattr(signal, "SIGALRM"):
+    if sys.platform == "win32":
         yield
         return
-    before = signal.signal(signal.SIGALRM, hang)
-    left = signal.setitimer(signal.ITIMER_REAL, seconds)[0]
+    clocks = ((signal.SIGPROF, signal.ITIMER_PROF, work), (signal.SIGALRM, signal.ITIMER_REAL, wait))
+    before = [signal.signal(number, hang) for number, _, _ in clocks]
+    left = [signal.setitimer(timer, seconds)[0] for _, timer, seconds in clocks]
     try:
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, left)  # of whoever watches the test as a whole
-        signal.signal(signal.SIGALRM, before)
+    finally:  # whoever watches the test as a whole has its own
+        for (number, timer, _), handler, rest in zip(clocks, before, left, strict=True):
+            signal.setitimer(timer, rest)
+            signal.signal(number, handler)
 
 
 def attempt(trial: Trial, value: Any, root: Path) -> str:
