@@ -26,7 +26,7 @@ from orchestrator.sandbox import cgroup
 from orchestrator.sandbox.backend import Unusable
 from orchestrator.sandbox.box import MIB, Box
 from orchestrator.sandbox.gitconfig import made_up
-from orchestrator.sandbox.lend import lent, uid_for
+from orchestrator.sandbox.lend import caller, lent, uid_for
 from orchestrator.sandbox.system import ETC, SYSTEM, people, system_tool
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
             out += ["--ro-bind", str(path), str(path)]
     made: set[Path] = set()
     out += _settings(data, made)
-    for name, text in {**people(os.getuid() if uid is None else uid), "gitconfig": _GIT}.items():
+    for name, text in {**people(caller()[0] if uid is None else uid), "gitconfig": _GIT}.items():
         out += ["--perms", "0444", "--file", data.hold(text), f"/etc/{name}"]
     out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
@@ -231,7 +231,9 @@ class _Descriptors:
 
     def hold(self, content: bytes) -> str:
         """A descriptor from which this content is read, as `bwrap` takes it."""
-        fd = os.memfd_create("jetbox", 0) if sys.platform == "linux" else -1
+        if sys.platform != "linux":
+            raise Unusable("bubblewrap is for Linux")
+        fd = os.memfd_create("jetbox", 0)
         self._open.append(fd)
         os.write(fd, content)
         os.lseek(fd, 0, os.SEEK_SET)

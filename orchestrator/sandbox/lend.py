@@ -33,11 +33,11 @@ def lent(worktree: Path, uid: int | None) -> Iterator[None]:
     Its `.git` stays as it is. A file with further names (hard links) is not lent: they may lie elsewhere.
     Nothing else may write to the worktree meanwhile; what a crash left lent comes back with the next command.
     """
-    if sys.platform == "win32" or uid is None:
+    if uid is None:
         yield
         return
     owner = worktree.stat()
-    back, group = (owner.st_uid, owner.st_gid) if not _ours(owner.st_uid) else (os.geteuid(), os.getegid())
+    back, group = (owner.st_uid, owner.st_gid) if not _ours(owner.st_uid) else caller()
     _change(worktree, uid, uid, lambda found: found.st_uid != uid and _lendable(found, back))
     try:
         yield
@@ -54,9 +54,22 @@ def _lendable(found: os.stat_result, owner: int) -> bool:
     return _ours(found.st_uid) or (found.st_uid == owner and single)
 
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+
+    def caller() -> tuple[int, int]:
+        """Uid and gid of this process; systems without them have none to tell."""
+        return 0, 0
+
+    def _change(top: Path, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
+        """Nobody is root there."""
+
+else:
     _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     _DEEPEST = 200
+
+    def caller() -> tuple[int, int]:
+        """Uid and gid of this process."""
+        return os.geteuid(), os.getegid()
 
     def _change(top: Path, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
         """Change owners below a folder, by descriptors and without following a link.

@@ -31,10 +31,20 @@ _ALIASES = {"amd64": "x86_64", "arm64": "aarch64"}
 _NEWEST = 469  # file_setattr, Linux 6.17; the x32 calls (bit 30) lie above as well
 
 # name: number on x86_64, on aarch64; None where the call does not exist
-_WITH_RULES = {
+_WITH_RULES: dict[str, tuple[int | None, int | None]] = {
+    "chmod": (90, None),
     "clone": (56, 220),
     "clone3": (435, 435),
+    "creat": (85, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
     "ioctl": (16, 29),
+    "mknod": (133, None),
+    "mknodat": (259, 33),
+    "open": (2, None),
+    "openat": (257, 56),
+    "openat2": (437, 437),
     "personality": (135, 92),
     "prlimit64": (302, 261),
     "socket": (41, 198),
@@ -136,6 +146,8 @@ _NUMBER, _ARCH, _ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; argument
 # All CLONE_NEW* that clone takes; unshare takes CLONE_NEWTIME too, a bit that means another thing in clone.
 _NAMESPACES, _TIME_NAMESPACE = 0x7E020000, 0x80
 _TERMINAL_INPUT, _CONSOLE = 0x5412, 0x541C  # TIOCSTI, TIOCLINUX: type into the terminal of whoever watches
+_SET_ID = 0o6000  # S_ISUID, S_ISGID
+_MAKES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 
 
@@ -157,7 +169,8 @@ def _program(kind: Kind, arch: int, column: int) -> list[Instruction]:
     program = [_load(_ARCH), (_JUMP_EQUAL, 1, 0, arch), _return(_KILL), _load(_NUMBER)]
     program += [(_JUMP_GREATER, 0, 1, _NEWEST), _fail(_ENOSYS)]
     for name, body in _rules(kind).items():
-        program += [(_JUMP_EQUAL, 0, len(body), _WITH_RULES[name][column]), *body]
+        if (number := _WITH_RULES[name][column]) is not None:
+            program += [(_JUMP_EQUAL, 0, len(body), number), *body]
     denied = _RINGS if kind == "offline" else _RINGS | _DENIED
     if kind == "landlock":
         denied = denied | _SHARED_MEMORY
@@ -184,7 +197,19 @@ def _rules(kind: Kind) -> dict[str, list[Instruction]]:
         "unshare": _without(0, _NAMESPACES | _TIME_NAMESPACE),
         "personality": _only(0, [0, 0xFFFFFFFF], _EPERM),  # the second asks and changes nothing
         "ioctl": _except(1, [_TERMINAL_INPUT, _CONSOLE]),
+        # A program left behind that runs as its owner, whoever starts it.
+        **{name: _without(1, _SET_ID) for name in ("chmod", "creat", "fchmod", "mknod")},
+        **{name: _without(2, _SET_ID) for name in ("fchmodat", "fchmodat2", "mknodat")},
+        "open": _made_without(1, 2, _SET_ID),
+        "openat": _made_without(2, 3, _SET_ID),
+        "openat2": [_fail(_ENOSYS)],  # its mode is behind a pointer; callers fall back to openat
     }
+
+
+def _made_without(flags: int, mode: int, bits: int) -> list[Instruction]:
+    """As `_without`, where the mode counts only if the call makes a file."""
+    made = [_argument(flags), (_JUMP_ANY_BIT, 1, 0, _MAKES), _return(_ALLOW)]
+    return [*made, *_without(mode, bits)]
 
 
 def _load(offset: int) -> Instruction:

@@ -44,8 +44,9 @@ class Watch:
         grown = used - self._used > self._limits.growth or entries - self._entries > self._limits.entries
         if (grown and (last or time.monotonic() >= self._walk_at)) or (last and not entries):
             self._walk_at = time.monotonic() + _WALK_EVERY
-            if self._has_grown():
-                return "growth"
+            with contextlib.suppress(RecursionError):  # what nests that deep is for git to refuse
+                if self._has_grown():
+                    return "growth"
         if not last and time.monotonic() >= self._memory_at:
             self._memory_at = time.monotonic() + _MEMORY_EVERY
             if self._held() > self._limits.memory:
@@ -65,12 +66,12 @@ class Watch:
     def _has_grown(self) -> bool:
         """Whether what changed in the worktree since the command began is over a limit."""
         used = entries = 0
-        for _, folders, files, folder in _walk(self._worktree):
+        for folder, folders, files in os.walk(self._worktree):
             for name in (*folders, *files):
                 with contextlib.suppress(OSError):
-                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    found = Path(folder, name).lstat()
                     if found.st_ctime >= self._began:
-                        used += found.st_blocks * 512
+                        used += getattr(found, "st_blocks", found.st_size // 512) * 512
                         entries += 1
             if used > self._limits.growth or entries > self._limits.entries:
                 return True
@@ -82,13 +83,10 @@ class Watch:
 
         own, shared = 0, 0
         with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self._pid).children(recursive=True):
+            leader = psutil.Process(self._pid)
+            for process in (leader, *leader.children(recursive=True)):
                 with contextlib.suppress(psutil.Error):
                     memory = process.memory_info()
                     common = getattr(memory, "shared", 0)
                     own, shared = own + memory.rss - common, max(shared, common)
         return own + shared
-
-
-def _walk(top: Path):  # type: ignore[no-untyped-def]  # os.fwalk is not there on Windows, where nothing calls this
-    return os.fwalk(top, follow_symlinks=False)
