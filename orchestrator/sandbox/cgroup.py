@@ -7,6 +7,7 @@ control groups are known. Nothing here raises: not being allowed is the usual ca
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from orchestrator.sandbox.box import Limits
 
 _ROOT = Path("/sys/fs/cgroup")
 _NAME = "jetbox-"
+_LEFT: set[Path] = set()  # groups of ours that could not be removed yet
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,19 @@ class Group:
         for folder in self.folders:
             with contextlib.suppress(OSError):
                 (folder / "cgroup.kill").write_text("1")
-            with contextlib.suppress(OSError):
+            try:
                 folder.rmdir()
+            except OSError:  # what was killed in it is not gone yet: the next command's making tries again
+                _LEFT.add(folder)
 
 
 def make(limits: Limits) -> Group | None:
     """A new group with these limits, or None where none can be made."""
     made = []
+    for left in tuple(_LEFT):
+        with contextlib.suppress(OSError):
+            left.rmdir()
+            _LEFT.discard(left)
     for parent, bounds in _parents(limits):
         _sweep(parent)
         folder = parent / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}"
@@ -95,8 +103,9 @@ def _parents(limits: Limits) -> list[tuple[Path, dict[str, int]]]:
     return [(parent, bounds) for parent, bounds in found if os.access(parent, os.W_OK)]
 
 
+@functools.cache
 def _sweep(parent: Path) -> None:
-    """Take away what killed engines left; a group in use cannot be removed."""
+    """Take away, once, what killed engines left; a group in use cannot be removed."""
     with contextlib.suppress(OSError):
         for left in parent.glob(f"{_NAME}*"):
             pid = left.name.removeprefix(_NAME).partition("-")[0]
