@@ -75,7 +75,7 @@ def _in_etc(host: Host) -> None:
 
 
 def _changed_mode(host: Host, ran: Ran) -> bool:
-    return stat.S_IMODE(Path(host.params["target"]).stat().st_mode) == 0o4711
+    return stat.S_IMODE(Path(host.params["target"]).stat().st_mode) == 0o711
 
 
 def _changed_owner(host: Host, ran: Ran) -> bool:
@@ -363,7 +363,7 @@ for fd in range(3, 256):
         "mode",
         KIND,
         "the mode of a file elsewhere",
-        'attempt(os.chmod, P["target"], 0o4711)',
+        'attempt(os.chmod, P["target"], 0o711)',
         _changed_mode,
         _own_file,
         "caller",

@@ -25,8 +25,9 @@ from typing import Any
 import psutil
 
 from orchestrator import worktrees
-from orchestrator.git import Repo
+from orchestrator.git import GitError, Repo
 from orchestrator.sandbox.lend import uid_for
+from orchestrator.snapshot import unrecordable
 from state.safe_text import safe_lines
 from state.workspace import Workspace
 
@@ -353,10 +354,16 @@ class Host:
 
     def take_away(self) -> None:
         """Remove the worktree: the product's own way under the sandbox, what a plain script does without."""
-        if self.sandboxed:
-            worktrees.remove(Repo.open(self.repo), self.worktree, self.base)
-        else:
+        if not self.sandboxed:
             shutil.rmtree(self.worktree)
+            return
+        repo = Repo.open(self.repo)
+        try:
+            worktrees.remove(repo, self.worktree, self.base)
+        except (GitError, OSError) as error:  # as the engine does with what can never be kept
+            if not unrecordable(error):
+                raise
+            worktrees.discard(repo, self.worktree)
 
     def within(self, seconds: float, work: Callable[[], object]) -> bool:
         """Whether some work ends in time and without an error."""

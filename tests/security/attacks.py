@@ -28,9 +28,8 @@ ATTACKS: tuple[Attack, ...] = (
 _LATE = "without a control group, memory of all processes together is only looked at twice a second"
 _WATCHES = "the system counts file watches for each user; who watches has to bear being refused"
 _METADATA = "Landlock has no say in a file's {}: it takes a user that may change it and the file's path"
-# To be closed: the filters of system calls could refuse both.
+# To be closed: the filter of system calls could refuse it.
 _PAIR = "a pair of datagram sockets is let through, and each of them can be sent elsewhere"
-_SET_ID = "a program of the user's own can be marked to run as that user for others"
 
 _ANYONE: Mapping[str, Mapping[str, str]] = {
     "bubblewrap": {},
@@ -41,11 +40,10 @@ _ANYONE: Mapping[str, Mapping[str, str]] = {
     },
 }
 _ORDINARY: Mapping[str, Mapping[str, str]] = {
-    "bubblewrap": {"resources/watches": _WATCHES, "left-for-later/set-id": _SET_ID},
+    "bubblewrap": {"resources/watches": _WATCHES},
     "landlock": {
         "resources/watches": _WATCHES,
         "write-outside/mode": _METADATA.format("mode"),
-        "left-for-later/set-id": _SET_ID,
     },
 }
 """As root the command runs under a user that owns nothing; an ordinary user's commands are that user's."""
