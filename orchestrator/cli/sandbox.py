@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from state.workspace import Workspace
 
 APP = typer.Typer(
-    help="One command or one edit, held as a ticket's would be.",
+    help="One command or one edit, held as a ticket's would be."
+    "\n\n\b\nExample:\n  jetbox sandbox run -- python -m pytest -q",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

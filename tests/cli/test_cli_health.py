@@ -92,8 +92,9 @@ def findings(place: Place, **more: str) -> dict[str, dict[str, str]]:
 
 def test_a_sound_place_has_no_problem_and_says_what_is_not_there(written: Place) -> None:
     found = findings(written, OLLAMA_HOST="127.0.0.1:9")
-    assert not [name for name, finding in found.items() if finding["state"] == "problem"]
-    assert found["sandbox"]["said"] == "none in this version: commands run as you"
+    held = {"sandbox"}  # whether one holds is a fact of this machine
+    assert not [name for name, finding in found.items() if finding["state"] == "problem" and name not in held]
+    assert "read a file outside" in found["sandbox"]["said"] or "no command runs" in found["sandbox"]["said"]
     assert "no model server answers at 127.0.0.1:9" in found["models"]["said"] and found["models"]["cure"]
     assert found["journal"]["said"] == "sound, 4 events"
     assert "on main" in found["repository"]["said"]
