@@ -27,7 +27,7 @@ from orchestrator.sandbox.backend import Unusable
 from orchestrator.sandbox.box import MIB, Box
 from orchestrator.sandbox.gitconfig import made_up
 from orchestrator.sandbox.lend import caller, lent, uid_for
-from orchestrator.sandbox.system import ETC, SYSTEM, people, system_tool
+from orchestrator.sandbox.system import ETC, SYSTEM, in_system, people, system_tool
 
 if TYPE_CHECKING:
     import psutil
@@ -195,7 +195,7 @@ def _kinds() -> tuple[tuple[str, str, Path], ...]:
     """How each of the system's settings is shown; looked at once, since it hardly changes."""
     found = []
     for path in map(Path, ETC):
-        if path.is_symlink() and path.resolve().is_relative_to("/usr"):
+        if path.is_symlink() and in_system(str(path.resolve())):
             found.append(("--symlink", str(path.readlink()), path))
         elif path.is_file():
             found.append(("--file", "", path))

@@ -16,7 +16,7 @@ _ETC = (
     "host.conf", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime",
     "lsb-release", "magic", "maven/logging", "maven/m2.conf", "mime.types", "nsswitch.conf", "os-release",
     "pki/ca-trust/extracted", "pki/java", "pki/tls/cert.pem", "pki/tls/certs", "pki/tls/openssl.cnf",
-    "protocols", "services", "ssl/certs", "ssl/openssl.cnf", "timezone", "xml",
+    "protocols", "services", "ssl/certs", "ssl/openssl.cnf", "static", "timezone", "xml",
 )  # fmt: skip
 _ETC_BEGINS = ("java-", "ImageMagick-")
 
@@ -43,6 +43,15 @@ def people(uid: int) -> dict[str, bytes]:
     }
 
 
+def in_system(path: str) -> bool:
+    """Whether it lies where every box shows it."""
+    return any(path.startswith(f"{folder}/") for folder in SYSTEM)
+
+
 def system_tool(name: str) -> str | None:
-    """Where a program of the system's is. PATH is not asked: it may lead into a project's environment."""
-    return shutil.which(name, path=_TOOLS)
+    """Where a program of the system's is. PATH is not asked: it may lead into a project's environment.
+
+    A link from elsewhere, as in NixOS's /run, is followed: it is not there inside.
+    """
+    found = shutil.which(name, path=_TOOLS)
+    return found if found is None or in_system(found) else os.path.realpath(found)

@@ -7,6 +7,7 @@ interpreter, programs with the names of the sandbox's own tools.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 
 from orchestrator import config
 from orchestrator.process import environment
-from orchestrator.sandbox import bubblewrap, toolchains
+from orchestrator.sandbox import bubblewrap, system, toolchains
 from orchestrator.sandbox.box import MIB, Box, Limits
 from orchestrator.sandbox.policy import Narrowing, Policy, merge
 from orchestrator.sandbox.system import system_tool
@@ -346,6 +347,18 @@ def test_the_sandboxes_own_tools_are_never_taken_from_a_project(
     assert not (root / "taken").exists()
     subprocess.run(["setpriv"], check=False)  # the control: by its name alone the planted one is found
     assert (root / "taken").read_text() == "taken\n"
+
+
+@linux
+def test_a_tool_that_is_only_linked_into_the_system_is_named_as_it_is_found_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.which("true", path="/usr/bin:/bin")
+    assert real is not None
+    (tmp_path / "true").symlink_to(real)
+    monkeypatch.setattr(system, "_TOOLS", str(tmp_path))
+    assert system_tool("true") == os.path.realpath(real)
+    assert system_tool("no such tool") is None
 
 
 @linux
