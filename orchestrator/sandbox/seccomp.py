@@ -140,7 +140,7 @@ _SHARED_MEMORY: dict[str, tuple[int | None, int | None]] = {  # System V's and m
 
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000  # SECCOMP_RET_*
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x25, 0x45, 0x06
 _NUMBER, _ARCH, _ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; arguments are 8 bytes each
 
 # All CLONE_NEW* that clone takes; unshare takes CLONE_NEWTIME too, a bit that means another thing in clone.
@@ -148,6 +148,7 @@ _NAMESPACES, _TIME_NAMESPACE = 0x7E020000, 0x80
 _TERMINAL_INPUT, _CONSOLE = 0x5412, 0x541C  # TIOCSTI, TIOCLINUX: type into the terminal of whoever watches
 _SET_ID = 0o6000  # S_ISUID, S_ISGID
 _MAKES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE
+_STREAM, _SEQPACKET = 1, 5
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 
 
@@ -187,6 +188,9 @@ def _rules(kind: Kind) -> dict[str, list[Instruction]]:
         return pairs | {"socket": _only(0, [_UNIX], _EPERM)}
     if kind == "landlock":
         own = {"socket": [_fail(_EPERM)], "prlimit64": _only(0, [0], _EPERM)}  # of itself, not of another
+        # One end of a pair of datagram sockets could be connected to any of the machine's by its path.
+        family = [_argument(0), (_JUMP_EQUAL, 1, 0, _UNIX), _fail(_EAFNOSUPPORT)]
+        pairs = {"socketpair": [*family, *_kinds(1, [_STREAM, _SEQPACKET])]}
     else:
         own = {"socket": _only(0, [_UNIX, _INET, _INET6, _NETLINK], _EAFNOSUPPORT)}
     return {
@@ -210,6 +214,11 @@ def _made_without(flags: int, mode: int, bits: int) -> list[Instruction]:
     """As `_without`, where the mode counts only if the call makes a file."""
     made = [_argument(flags), (_JUMP_ANY_BIT, 1, 0, _MAKES), _return(_ALLOW)]
     return [*made, *_without(mode, bits)]
+
+
+def _kinds(argument: int, kinds: list[int]) -> list[Instruction]:
+    """Only these kinds of sockets; the flags beside the kind do not matter."""
+    return [_argument(argument), (_AND, 0, 0, 0xF), *_only(argument, kinds, _EPERM)[1:]]
 
 
 def _load(offset: int) -> Instruction:

@@ -42,6 +42,8 @@ def verdict(kind: Kind, machine: str, call: int, *arguments: int, arch: int | No
         at += 1
         if code == 0x20:
             (accumulator,) = struct.unpack_from("=I", data, operand)
+        elif code == 0x54:
+            accumulator &= operand
         elif code == 0x06:
             return int(operand)
         else:
@@ -116,7 +118,35 @@ def test_sockets_are_those_that_the_kind_allows(machine: str) -> None:
     for kind, families in allowed.items():
         found = {family for family in range(64) if verdict(kind, machine, call, family) == ALLOW}
         assert found == families
-        assert {f for f in range(64) if verdict(kind, machine, pair, f) == ALLOW} == {1}
+        assert {f for f in range(64) if verdict(kind, machine, pair, f, 1) == ALLOW} == {1}
+
+
+@everywhere
+def test_a_pair_of_sockets_under_landlock_is_one_that_cannot_be_connected_elsewhere(machine: str) -> None:
+    pair = number("socketpair", machine)
+    assert pair is not None
+    flags = 0o2000000 | 0o4000  # SOCK_CLOEXEC, SOCK_NONBLOCK
+    found = {kind for kind in range(16) if verdict("landlock", machine, pair, 1, kind | flags) == ALLOW}
+    assert found == {1, 5}  # stream and seqpacket, not datagram
+
+
+@everywhere
+@pytest.mark.parametrize("kind", BOXES)
+def test_no_file_is_made_or_turned_into_one_that_runs_as_its_owner(kind: Kind, machine: str) -> None:
+    made = 0o100  # O_CREAT
+    for name, arguments in {
+        "chmod": (0, 0o4755), "fchmod": (0, 0o2755), "fchmodat": (0, 0, 0o6755), "fchmodat2": (0, 0, 0o4755),
+        "creat": (0, 0o4755), "open": (0, made, 0o4755), "openat": (0, 0, made, 0o2755),
+        "mknod": (0, 0o4755), "mknodat": (0, 0, 0o104755),
+    }.items():  # fmt: skip
+        call = number(name, machine)
+        if call is not None:
+            assert verdict(kind, machine, call, *arguments) == EPERM, name
+            plain = [argument & ~0o6000 for argument in arguments]
+            assert verdict(kind, machine, call, *plain) == ALLOW, name
+    call = number("openat", machine)
+    assert call is not None
+    assert verdict(kind, machine, call, 0, 0, 0, 0o4755) == ALLOW  # a mode that does not count
 
 
 @everywhere
@@ -223,6 +253,7 @@ linux = pytest.mark.skipif(
         ("offline", "socket.socket(socket.AF_INET6)", False),
         ("offline", "socket.socket(socket.AF_UNIX); print('ok')", True),
         ("landlock", "a, b = socket.socketpair(); a.send(b'ok'); print(b.recv(2).decode())", True),
+        ("landlock", "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)", True),
     ],
 )
 def test_the_kernel_denies_sockets_as_the_filter_says(kind: Kind, program: str, alone: bool) -> None:
