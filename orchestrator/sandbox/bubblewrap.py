@@ -28,6 +28,7 @@ from orchestrator.sandbox.box import MIB, Box
 from orchestrator.sandbox.gitconfig import made_up
 from orchestrator.sandbox.lend import caller, lent, uid_for
 from orchestrator.sandbox.system import ETC, SYSTEM, in_system, people, system_tool
+from orchestrator.settings import SHIPPED
 
 if TYPE_CHECKING:
     import psutil
@@ -40,8 +41,6 @@ _DROP = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=
 _FILES = 4096  # open files of a process
 _GONE = 5.0  # seconds that the kernel gets to end a namespace
 _LITTLE = str(16 * MIB)  # of /var/tmp, which few programs use
-_GIT = b"[safe]\n\tdirectory = *\n"
-"""The repository may be another user's inside; what cleans its environment, as clones do, is told here."""
 
 
 class Bubblewrap:
@@ -150,7 +149,10 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
             out += ["--ro-bind", str(path), str(path)]
     made: set[Path] = set()
     out += _settings(data, made)
-    for name, text in {**people(caller()[0] if uid is None else uid), "gitconfig": _GIT}.items():
+    for name, text in {
+        **people(caller()[0] if uid is None else uid),
+        "gitconfig": (SHIPPED / "gitconfig").read_bytes(),
+    }.items():
         out += ["--perms", "0444", "--file", data.hold(text), f"/etc/{name}"]
     out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]

@@ -33,7 +33,6 @@ from orchestrator.sandbox.system import ETC, SYSTEM, people
 Namespaces = Literal["root", "user", ""]
 """Whose rights make the namespaces; none where nobody may."""
 
-_ENV = {"GIT_CONFIG_NOSYSTEM": "1"}  # what is there and closed makes git warn, and fail in places
 _SHM = Path("/dev/shm")
 _LAUNCHER = Path(__file__).with_name("landlock_launcher.py")
 _START = 'import marshal,sys;spec=open(int(sys.argv[1]),"rb");exec(marshal.load(spec))'
@@ -224,7 +223,7 @@ def _spec(
         "namespaces": namespaces,
         "abi": abi,
         "argv": list(argv),
-        "env": {**_ENV, **scratch.environment(box.env, private)},
+        "env": {**_git(box), **scratch.environment(box.env, private)},
         "worktree": str(box.worktree),
         "uid": uid,
         "read": _strings(read),
@@ -243,6 +242,11 @@ def _spec(
         "bounds": _bounds(box, namespaces, uid),
         "filter": filter_for("landlock"),
     }
+
+
+def _git(box: Box) -> dict[str, str]:
+    """The system's git configuration is closed, and what is there and closed makes git warn, or fail."""
+    return {} if "GIT_CONFIG_SYSTEM" in box.env else {"GIT_CONFIG_NOSYSTEM": "1"}
 
 
 def _there(path: Path) -> bool:

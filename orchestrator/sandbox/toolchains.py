@@ -8,13 +8,14 @@ secrets could be reached is refused. Paths are plain strings here: this runs bef
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator.sandbox.policy import Policy
+from orchestrator.settings import SHIPPED
 from state.home import config_home, data_home
 
 _SECRET = (
@@ -63,6 +64,7 @@ def readable(policy: Policy, root: Path, home: Path) -> tuple[Path, ...]:
         found += _base(environment, str(root))
     for prefix in dict.fromkeys((sys.prefix, sys.base_prefix)):
         found += _parts(prefix) if _covers(prefix, secrets) else [prefix, os.path.realpath(prefix)]
+    found.append(str(SHIPPED))
     if "site-packages" not in __file__:  # run from its sources: child processes of the checks import them
         found += _sources()
     there = [each for each in dict.fromkeys(found) if os.path.isabs(each) and os.path.exists(each)]
@@ -98,7 +100,7 @@ def environment_of(policy: Policy, root: Path, worktree: Path) -> Path | None:
 
 def variables(policy: Policy) -> dict[str, str]:
     """What tools are told inside: where they find what they look for in the person's home, and no network."""
-    found = dict(_OFFLINE)
+    found = {**_OFFLINE, "GIT_CONFIG_SYSTEM": str(SHIPPED / "gitconfig")}
     for granted, told, variable in _HOMES:
         if granted in policy.readable and os.path.isdir(os.path.expanduser(granted)):
             found[variable] = os.path.expanduser(told)
@@ -113,19 +115,29 @@ def project_path(environment: Path, root: Path, worktree: Path) -> list[str]:
     found: list[str] = []
     for packages in _glob(str(environment / "lib"), "python3", "site-packages"):
         for name in _names(packages):
-            if not name.endswith(".pth"):
-                continue
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                for line in Path(packages, name).read_text("utf-8").splitlines():
-                    path = Path(line.strip())
-                    if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root):
-                        found.append(str(worktree / path.relative_to(root)))
+            for path in map(Path, _editable(packages, name)):
+                if path.is_absolute() and ".." not in path.parts and path.is_relative_to(root):
+                    found.append(str(worktree / path.relative_to(root)))
     return [each for each in dict.fromkeys(found) if os.path.isdir(each)]
+
+
+def _editable(packages: str, name: str) -> list[str]:
+    """What a file among the packages may say of folders that Python is to look in."""
+    finder = name.startswith("__editable___") and name.endswith("_finder.py")  # setuptools, for a flat layout
+    if not finder and not name.endswith(".pth"):
+        return []
+    try:
+        text = Path(packages, name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    if finder:
+        return [os.path.dirname(package) for package in re.findall(r"'(/[^'\n]+)'", text)]
+    return [line.strip() for line in text.splitlines()]
 
 
 def _sources() -> Iterable[str]:
     above = Path(__file__).resolve().parents[2]
-    return [str(above / name) for name in ("orchestrator", "state", "tickets", "datagen", "model", "configs")]
+    return [str(above / name) for name in ("orchestrator", "state", "tickets", "datagen", "model")]
 
 
 def _secrets(home: Path) -> list[str]:

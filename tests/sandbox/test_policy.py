@@ -284,6 +284,10 @@ def test_an_editable_install_leads_into_the_worktree_and_nowhere_else(root: Path
     (packages / "a.pth").write_text(f"{root}/src\n{root}/gone\n{person}\n/etc\n{root}/../home\nimport os\n\n")
     (packages / "b.pth").write_bytes(b"\xff\xfe\x00")
     assert toolchains.project_path(root / ".venv", root, worktree) == [str(worktree / "src")]
+    finder = packages / "__editable___flat_1_finder.py"
+    finder.write_text(f"MAPPING: dict[str, str] = {{'flat': '{root}/src/flat', 'x': '{person}/x'}}\n")
+    (packages / "a.pth").write_text("import __editable___flat_1_finder\n")
+    assert toolchains.project_path(root / ".venv", root, worktree) == [str(worktree / "src")]
 
 
 # Programs --------------------------------------------------------------------------------------------
