@@ -149,10 +149,9 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
             out += ["--ro-bind", str(path), str(path)]
     made: set[Path] = set()
     out += _settings(data, made)
-    for name, text in {
-        **people(caller()[0] if uid is None else uid),
-        "gitconfig": (SHIPPED / "gitconfig").read_bytes(),
-    }.items():
+    generated = people(caller()[0] if uid is None else uid)
+    generated["gitconfig"] = (SHIPPED / "gitconfig").read_bytes()  # for what cleans its environment
+    for name, text in generated.items():
         out += ["--perms", "0444", "--file", data.hold(text), f"/etc/{name}"]
     out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     out += ["--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
