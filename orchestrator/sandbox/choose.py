@@ -126,14 +126,21 @@ def candidates() -> Iterator[Backend]:
 
 
 def choose(workspace: Workspace, policy: Policy, backends: Iterable[Backend] | None = None) -> Choice:
-    """The first backend that keeps the probe in; where none does, none."""
+    """The first backend that keeps the probe in.
+
+    Where none does, commands wait for a person's consent, and run in the first that started at all: what it
+    bounds and ends is still worth having.
+    """
     tried: list[Tried] = []
+    leaky: Backend = Bare()
     for backend in candidates() if backends is None else backends:
         sandbox = Sandbox(backend, policy, workspace)
         tried.append(examine(sandbox))
         if tried[-1].holds:
             return Choice(sandbox, tuple(tried))
-    return Choice(Sandbox(Bare(), policy, workspace), tuple(tried))
+        if not tried[-1].obstacle and isinstance(leaky, Bare):
+            leaky = backend
+    return Choice(Sandbox(leaky, policy, workspace, holds=False), tuple(tried))
 
 
 def examine(sandbox: Sandbox) -> Tried:

@@ -45,11 +45,13 @@ class Sandbox:
     backend: Backend
     policy: Policy
     workspace: Workspace
+    holds: bool = True
+    """False where a backend can be broken out of and is used for its limits alone."""
 
     @property
     def isolation(self) -> str:
         """What holds commands, as it stands in proposals; `none` when nothing does."""
-        return self.backend.name
+        return self.backend.name if self.holds else "none"
 
     def run(
         self,
@@ -94,8 +96,10 @@ class Sandbox:
         reading, writing = os.pipe()
         try:
             child = self.backend.start(argv, box, writing)
-        except BaseException:
+        except BaseException as error:
             os.close(reading)
+            if isinstance(error, FileNotFoundError) and error.filename == argv[0]:
+                return Finished(127, time.monotonic() - began, f"{argv[0]}: not found\n".encode(), "exited")
             raise
         finally:
             os.close(writing)
