@@ -28,15 +28,12 @@ ATTACKS: tuple[Attack, ...] = (
 _LATE = "without a control group, memory of all processes together is only looked at twice a second"
 _WATCHES = "the system counts file watches for each user; who watches has to bear being refused"
 _METADATA = "Landlock has no say in a file's {}: it takes a user that may change it and the file's path"
-# To be closed: the filter of system calls could refuse it.
-_PAIR = "a pair of datagram sockets is let through, and each of them can be sent elsewhere"
 
 _ANYONE: Mapping[str, Mapping[str, str]] = {
     "bubblewrap": {},
     "landlock": {
         "write-outside/times": _METADATA.format("times"),
         "write-outside/attributes": _METADATA.format("attributes"),
-        "network/unix-pair": _PAIR,
     },
 }
 _ORDINARY: Mapping[str, Mapping[str, str]] = {
