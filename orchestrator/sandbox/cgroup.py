@@ -31,17 +31,6 @@ class Group:
         """Files that a process writes its pid to in order to join."""
         return tuple(folder / "cgroup.procs" for folder in self.folders)
 
-    def out_of_memory(self) -> bool:
-        """Whether the kernel ended a process because the group was full."""
-        for folder in self.folders:
-            for name in ("memory.events", "memory.oom_control"):
-                with contextlib.suppress(OSError):
-                    for line in (folder / name).read_text().splitlines():
-                        key, _, value = line.partition(" ")
-                        if key == "oom_kill" and value.strip() not in ("", "0"):
-                            return True
-        return False
-
     def remove(self) -> None:
         """Take the group away; what still runs in it is killed where the kernel offers that."""
         for folder in self.folders:
@@ -96,10 +85,8 @@ def _parents(limits: Limits) -> list[tuple[Path, dict[str, int]]]:
                 bounds |= {"pids.max": limits.processes} if "pids" in given else {}
                 if bounds:
                     found.append((parent, bounds))
-        elif "memory" in names:
+        elif "memory" in names:  # alone: each group joined costs milliseconds, and rlimits count processes
             found.append((_ROOT / "memory" / path.lstrip("/"), {"memory.limit_in_bytes": limits.memory}))
-        elif "pids" in names:
-            found.append((_ROOT / "pids" / path.lstrip("/"), {"pids.max": limits.processes}))
     return [(parent, bounds) for parent, bounds in found if os.access(parent, os.W_OK)]
 
 

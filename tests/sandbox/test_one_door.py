@@ -37,7 +37,7 @@ DOORS = {
     "orchestrator/sandbox/landlock_launcher.py": "a backend's own stage, which becomes the command",
     "orchestrator/sandbox/seatbelt.py": "a backend",
     "orchestrator/sandbox/bare.py": "runs only after a person's typed word",
-    "orchestrator/sandbox/nonet.py": "a copy of itself, which maps the user into a namespace without a network",
+    "orchestrator/sandbox/nonet.py": "a copy of itself, which writes the maps of a namespace",
     "orchestrator/sandbox/scratch.py": "the system's own chmod and rm, for a folder that a command left",
     "orchestrator/sandbox/choose.py": "the process that the attempt to break out is to hit",
     "orchestrator/gitcall.py": "git, with everything switched off that could run a program",
