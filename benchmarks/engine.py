@@ -22,13 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import psutil
 
+from orchestrator import config
 from orchestrator.process import MARK
+from orchestrator.sandbox.choose import choose
 from state.events import New
 from state.journal import Journal
 from state.workspace import Workspace
@@ -69,15 +72,15 @@ def git(root: Path, *args: str | Path) -> str:
 
 
 def killed_workspace(events: int) -> tuple[Path, Path]:
-    """A workspace whose engine was killed while a command ran; and the folder where the command tells."""
+    """A workspace whose engine was killed while a command ran; and the worktree where the command tells."""
     root = repository(20)
-    told = Path(tempfile.mkdtemp(prefix="jetbox-told-"))
+    told = Workspace(root).worktree("TICKET-001", 1)
     (root / "tickets" / "TICKET-001.yaml").write_text(
         "kind: run\ngoal: tell that the command runs\n"
-        f"with: {{steps: ['touch {told}/$$; exec sleep 600']}}\naccept:\n  - run: 'true'\n"
+        "with: {steps: ['touch told-$(date +%s%N); exec sleep 600']}\naccept:\n  - run: 'true'\n"
     )
     engine = start(root)
-    wait_for(lambda: any(told.iterdir()))
+    wait_for(lambda: _told(told))
     kill(engine, root)
     if events:
         journal = Journal.open(Workspace(root).journal)
@@ -120,12 +123,16 @@ def wait_for(holds: Any, most: float = 60.0) -> None:
         time.sleep(0.001)
 
 
+def _told(worktree: Path) -> set[str]:
+    return {path.name for path in worktree.glob("told-*")}
+
+
 def restart(root: Path, told: Path) -> float:
     """Seconds from starting an engine to the effect of the command that was cut off."""
-    before = len(list(told.iterdir()))
+    before = _told(told)
     began = time.perf_counter()
     engine = start(root)
-    wait_for(lambda: sum(1 for _ in told.iterdir()) > before)
+    wait_for(lambda: _told(told) - before)
     seconds = time.perf_counter() - began
     kill(engine, root)
     return seconds
@@ -138,9 +145,8 @@ def restarts(rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for name, (root, told) in places.items():
             seconds[name].append(restart(root, told))
-    for root, told in places.values():
+    for root, _ in places.values():
         shutil.rmtree(root)
-        shutil.rmtree(told)
     empty, full = median(seconds["empty"]), median(seconds["full"])
     return {
         "empty_journal_s": round(empty, 3),
@@ -153,20 +159,36 @@ def restarts(rounds: int) -> dict[str, Any]:
 # One trivial ticket ---------------------------------------------------------------------------------
 
 
-def by_hand(root: Path, number: int) -> float:
+def plainly(command: str, cwd: Path) -> None:
+    """A command as it is."""
+    subprocess.run(command, shell=True, cwd=cwd, check=True)
+
+
+def held(root: Path) -> Callable[[str, Path], None]:
+    """A command in the sandbox that the engine uses: what it needs to be run at all."""
+    workspace = Workspace(root)
+    sandbox = choose(workspace, config.load(workspace).policy).sandbox
+
+    def run(command: str, cwd: Path) -> None:
+        assert sandbox.run(command, cwd, git_dir=root / ".git").exit == 0
+
+    return run
+
+
+def by_hand(root: Path, name: str, run: Callable[[str, Path], None]) -> float:
     """The calls that the same evidence needs."""
     work, gate = root.parent / f"{root.name}-work", root.parent / f"{root.name}-gate"
     began = time.perf_counter()
     base = git(root, "rev-parse", "refs/heads/main")
-    git(root, "worktree", "add", "-q", "-b", f"by-hand/{number}", work, base)
-    subprocess.run(f"echo {number} > hand{number}.txt", shell=True, cwd=work, check=True)
+    git(root, "worktree", "add", "-q", "-b", f"by-hand/{name}", work, base)
+    run(f"echo {name} > hand{name}.txt", work)
     git(work, "add", "-A")
     git(work, "commit", "-qm", "step")
     head = git(work, "rev-parse", "HEAD")
     tree = git(root, "merge-tree", "--write-tree", base, head)
     merged = git(root, "commit-tree", tree, "-p", base, "-p", head, "-m", "merge")
     git(root, "worktree", "add", "-q", "--detach", gate, merged)
-    subprocess.run(f"grep -q {number} hand{number}.txt", shell=True, cwd=gate, check=True)
+    run(f"grep -q {name} hand{name}.txt", gate)
     git(root, "diff", base, tree)
     undone = git(root, "commit-tree", f"{base}^{{tree}}", "-p", merged, "-m", "undo")
     git(root, "merge-tree", "--write-tree", merged, undone)
@@ -180,12 +202,14 @@ def tickets(rounds: int) -> dict[str, Any]:
     """A running engine is given one ticket after the other; between them the reference does its own."""
     root = repository(200)
     workspace = Workspace(root)
-    seconds: dict[str, list[float]] = {"engine": [], "file": [], "by hand": []}
+    seconds: dict[str, list[float]] = {"engine": [], "file": [], "by hand": [], "held": []}
+    sandboxed = held(root)
     engine = start(root)
     wait_for(workspace.journal.exists)
     wait_for(lambda: _proposed(workspace, 0)[1])
     for number in range(1, rounds + 1):
-        seconds["by hand"].append(by_hand(root, number))
+        seconds["by hand"].append(by_hand(root, f"plain{number}", plainly))
+        seconds["held"].append(by_hand(root, f"held{number}", sandboxed))
         name = f"TICKET-{number:03}"
         text = (
             f"kind: run\ngoal: write one small file\nwith: {{steps: ['echo {number} > file{number}.txt']}}\n"
@@ -200,12 +224,14 @@ def tickets(rounds: int) -> dict[str, Any]:
     engine.send_signal(signal.SIGTERM)
     engine.wait(30)
     shutil.rmtree(root)
-    took, hand = median(seconds["engine"]), median(seconds["by hand"])
+    took, hand, inside = (median(seconds[which]) for which in ("engine", "by hand", "held"))
     return {
-        "by_hand_s": round(hand, 3),
+        "by_hand_s": round(inside, 3),
+        "by_hand_without_a_sandbox_s": round(hand, 3),
         "engine_s": round(took, 3),
         "from_saving_the_file_s": round(median(seconds["file"]), 3),
-        "ratio": round(took / hand, 2),
+        "ratio": round(took / inside, 2),
+        "ratio_to_without_a_sandbox": round(took / hand, 2),
         "reach": "at most 2",
     }
 
