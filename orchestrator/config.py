@@ -84,7 +84,7 @@ def load(workspace: Workspace) -> Config:
     try:
         toolchains.readable(policy, workspace.root, workspace.home)
     except toolchains.TooWide as error:
-        problems.append(Problem(user.path().name, 1, 1, "sandbox.readable", str(error)))
+        problems.append(Problem(str(user.path()), 1, 1, "sandbox.readable", str(error)))
     if problems:
         raise TicketError(in_order(problems))
     return Config(settings, checks, own, policy)

@@ -100,7 +100,7 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
     if work is not None:
         return _after_interruption(attempt, work) if kind.output == "change" else work
     if kind.output == "change":
-        return _accept_change(attempt, kind, checks, world)
+        return _accept_change(attempt, checks, world)
     return _accept_artifact(attempt, checks, world)
 
 
@@ -201,7 +201,7 @@ def _restored(attempt: Attempt) -> int:
 # Acceptance -----------------------------------------------------------------------------------------
 
 
-def _accept_change(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) -> Decision:
+def _accept_change(attempt: Attempt, checks: Sequence[Check], world: World) -> Decision:
     if world.base is None:
         branch = attempt.base_ref.removeprefix("refs/heads/")
         return Wait(f"the branch {branch} is gone: bring it back, and this goes on")

@@ -41,7 +41,7 @@ class SshSealer:
             raise SealError(f"ssh-keygen cannot be started: {error.strerror or error}") from error
         if done.returncode != 0 or not done.stdout:
             raise SealError(
-                f"not signed: {self.key} could not be used (see `approval.ssh_key` in your config)"
+                f"not signed: {self.key} could not be used (it is `approval.ssh_key` in {config_home() / 'config.yaml'})"
             )
         return done.stdout.decode("ascii", "replace")
 

@@ -104,9 +104,9 @@ def shipped() -> SandboxSettings:
 
 
 def _read(file: Path, model: type[_T]) -> _T:
-    found = document(file)
+    found = document(file, str(file))  # by its whole path: it lies in no folder that the reader stands in
     try:
         return model.model_validate(found.root.value if found.root else {})
     except ValidationError as error:
-        problems = explain(error.errors(include_url=False), model, found, file.name)
+        problems = explain(error.errors(include_url=False), model, found, str(file))
         raise TicketError(in_order(problems)) from error

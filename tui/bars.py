@@ -220,8 +220,3 @@ class KeyBar(Bar):
     def clicked(self, what: str) -> None:
         """A key of the bar."""
         self._run(what)
-
-
-def since(context: Context, at_ms: int) -> str:
-    """A point in time as the screens show it."""
-    return clock(at_ms, context.now())

@@ -1,4 +1,4 @@
-"""A person's words: approve, deny, retry, cancel, rollback, restore. No engine need be alive for them."""
+"""A person's words: approve, deny, retry, cancel, rollback, restore, consent. No engine need be alive for them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def approve(
             if not output.can_ask():
                 raise Wrong(f"without a terminal, say what you looked at: {_command(found)}")
             if found.state == "open":
-                _render(workspace, journal, found)
+                _render(workspace, found)
                 typed = _confirmed(found)
                 if not typed:
                     line("Nothing was approved")
@@ -194,7 +194,7 @@ def _command(found: Proposal) -> str:
 # Showing what is approved ----------------------------------------------------------------------------
 
 
-def _render(workspace: Workspace, journal: Journal, found: Proposal) -> None:
+def _render(workspace: Workspace, found: Proposal) -> None:
     """Everything that the digest is over, as far as a person reads it.
 
     Raises:

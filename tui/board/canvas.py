@@ -167,7 +167,7 @@ class BoardCanvas(Widget):
             text = COLUMNS[column].empty if y == 1 and span.full else ""
             return segments(span.width, ground, [(f" {text}", look("faint"))], [], look.g.ellipsis)
         if not span.full:
-            return self._strip(column, pile, span, y)
+            return self._strip(pile, span, y)
         mark = self._thumb(pile, y)
         found = pile.at_line(pile.top + y)
         if found is None:
@@ -196,7 +196,7 @@ class BoardCanvas(Widget):
             )
         return lines
 
-    def _strip(self, column: int, pile: Pile, span: Span, y: int) -> list[Segment]:
+    def _strip(self, pile: Pile, span: Span, y: int) -> list[Segment]:
         look = self.context.look
         card = self._in_strip(pile, y)
         if card is None:

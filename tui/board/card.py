@@ -35,7 +35,7 @@ def card_lines(
 
     lines = [row(*_head(card, look, inner, back, role, asks, unit))]
     room = unit - 3  # lines between the head and the foot
-    note = _note(card, look)
+    note = _note(card)
     if unit == COMPACT:
         lines.append(row([(look.clip(card.goal or note, inner), ground)], []))
         if note and card.goal:
@@ -109,7 +109,7 @@ def _checks(card: Card, look: Look, back: str) -> list[Piece]:
     return [(f"{card.green}/{total}", look("muted", back))]
 
 
-def _note(card: Card, look: Look) -> str:
+def _note(card: Card) -> str:
     """The line that says why a ticket stands where it stands."""
     if card.state == "backlog" and not card.note and card.needs not in ("", "[]"):
         return "needs " + ", ".join(map(str, json.loads(card.needs)))
