@@ -15,6 +15,7 @@ def document(path: Path, name: str = "") -> strict_yaml.Document:
     """A file of settings, read strictly; one of nothing but comments has no root.
 
     Args:
+        path: the file.
         name: what faults call the file; its last component where nothing is said.
 
     Raises:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from state.contract import SealError
+from state.home import config_home
 
 NAMESPACE = "jetbox-approval"
 """A signature made for this counts for nothing else, and the other way round."""
@@ -40,9 +41,8 @@ class SshSealer:
         except OSError as error:
             raise SealError(f"ssh-keygen cannot be started: {error.strerror or error}") from error
         if done.returncode != 0 or not done.stdout:
-            raise SealError(
-                f"not signed: {self.key} could not be used (it is `approval.ssh_key` in {config_home() / 'config.yaml'})"
-            )
+            where = config_home() / "config.yaml"
+            raise SealError(f"not signed: {self.key} could not be used (`approval.ssh_key` in {where})")
         return done.stdout.decode("ascii", "replace")
 
     def check(self, data: bytes, seal: str) -> bool:

@@ -16,7 +16,6 @@ from tui.context import Context
 from tui.draw import Piece, line
 from tui.look import Look
 from tui.safe_text import width
-from tui.times import clock
 
 
 class Bar(Widget):

@@ -26,7 +26,7 @@ State = Literal["ok", "note", "problem"]
 
 def examine(start: Path) -> list[Finding]:
     """Every finding, the machine's first, then the workspace's."""
-    found = [_python(), _git(), *_sandboxes(start), _gpu(), _models(), *_voice()]
+    found = [_python(), _git(), *_sandboxes(start), _gpu(), _models(), *_approvals(), *_voice()]
     try:
         workspace = find(start)
     except NoWorkspace as error:
@@ -109,6 +109,29 @@ def _models() -> Finding:
         said, _, cure = obstacle.partition(": ")
         return _finding("models", "note", said, cure)
     return _finding("models", "ok", "a model server answers at {}:{}".format(*server()))
+
+
+def _approvals() -> list[Finding]:
+    """What seals a yes here; settings that do not load are another finding. No key is made by looking."""
+    from orchestrator import seals, user
+    from state.contract import SealError
+    from state.home import data_home
+
+    try:
+        settings = user.load().approval
+    except TicketError:
+        return []
+    if settings.ssh_key is None:
+        return [_finding("approvals", "ok", f"level 1, sealed with {data_home() / 'approval.key'}")]
+    key = Path(settings.ssh_key).expanduser()
+    try:
+        if not key.is_file():
+            raise SealError(f"there is no {key}")
+        seals.of(settings).check(b"", "")  # whether ssh-keygen and the public key can be used
+    except SealError as error:
+        cure = f"make that key with ssh-keygen, or take `approval.ssh_key` out of {user.path()}"
+        return [_finding("approvals", "problem", error, cure)]
+    return [_finding("approvals", "ok", f"level 2, signed with your SSH key {key}")]
 
 
 def _voice() -> list[Finding]:

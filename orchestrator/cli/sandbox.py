@@ -30,7 +30,7 @@ def write(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Its new bytes; - reads them from stdin.")],
     worktree: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the edit stays in.")],
 ) -> int:
-    """Write one file below a folder, exactly as an agent's edit would land.
+    """Write one file exactly as an agent's edit would land.
 
     No link is followed, git's own files are not touched, and the file is its old or its new bytes.
 

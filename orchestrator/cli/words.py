@@ -1,4 +1,4 @@
-"""A person's words: approve, deny, retry, cancel, rollback, restore, consent. No engine need be alive for them."""
+"""A person's words: approve, deny, retry, cancel, rollback, restore, consent. Most need no engine."""
 
 from __future__ import annotations
 

@@ -132,6 +132,20 @@ def test_a_worktree_of_no_open_attempt_is_told(written: Place) -> None:
     assert found["state"] == "note" and "TICKET-099-3" in found["said"]
 
 
+def test_what_seals_an_approval_is_told_and_no_key_is_made_by_looking(place: Place, tmp_path: Path) -> None:
+    homes = {name: str(tmp_path / name) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+    homes |= {"APPDATA": homes["XDG_CONFIG_HOME"], "LOCALAPPDATA": homes["XDG_DATA_HOME"]}
+    assert "level 1" in findings(place, **homes)["approvals"]["said"]
+    assert not (tmp_path / "XDG_DATA_HOME").exists()
+    config = tmp_path / "XDG_CONFIG_HOME" / "jetbox" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"approval: {{ssh_key: '{tmp_path / 'gone'}'}}\n")
+    found = findings(place, **homes)["approvals"]
+    assert found["state"] == "problem" and "gone" in found["said"] and str(config) in found["cure"]
+    config.write_text("approval: {ssh_key: 7}\n")
+    assert f"{config}:1:" in findings(place, **homes)["settings"]["said"]
+
+
 def test_the_doctor_changes_nothing(written: Place) -> None:
     (written.root / "README").write_text("changed\n")
     index = (written.root / ".git" / "index").read_bytes()
