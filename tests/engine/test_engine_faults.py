@@ -243,9 +243,10 @@ def test_a_journal_damaged_deep_inside_ends_the_engine_before_anything_lands(lab
     lab.approve("TICKET-1")
     before = lab.tip()
     with contextlib.closing(sqlite3.connect(lab.workspace.journal)) as db:
-        db.execute("UPDATE events SET body = replace(body, 'a.txt', 'b.txt') WHERE seq = 2")
+        (seq,) = db.execute("SELECT min(seq) FROM events WHERE type = 'ticket.admitted'").fetchone()
+        db.execute("UPDATE events SET body = replace(body, 'a.txt', 'b.txt') WHERE seq = ?", (seq,))
         db.commit()
-    with pytest.raises(JournalDamaged, match="event 2"):
+    with pytest.raises(JournalDamaged, match=f"event {seq}"):
         lab.run()
     assert lab.tip() == before
     assert not lab.processes()

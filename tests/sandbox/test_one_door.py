@@ -162,13 +162,13 @@ def test_an_engine_starts_what_tickets_say_only_through_its_backend(tmp_path: Pa
     assert done.returncode == 3, done.stderr  # the merge waits for a person
     lines = [json.loads(line) for line in seen.read_text().splitlines()]
     said = [line for line in lines if "SAID-BY" in json.dumps(line)]
-    assert {word for line in said for word in ("STEP", "ROLLBACK") if word in json.dumps(line)} == {
-        "STEP",
-        "ROLLBACK",
-    }
+    if "bwrap" in json.dumps(lines):  # other backends do not pass the command as arguments
+        named = {
+            word for line in said for word in ("STEP", "ROLLBACK") if f"SAID-BY-A-{word}" in json.dumps(line)
+        }
+        assert named == {"STEP", "ROLLBACK"}
     for line in said:
-        held = "bwrap" in json.dumps(line) or "landlock" in json.dumps(line)
         checkpoint = line[1].endswith("git")  # a commit's message names the step
-        assert held or checkpoint, line
+        assert "bwrap" in json.dumps(line) or checkpoint, line
     programs = {Path(line[1]).name for line in lines if line[0] == "subprocess.Popen"}
     assert programs <= {"git", "sh", Path(sys.executable).name, "python", "python3"}, programs
