@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ _SECRET = (
     ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".git-credentials", ".pypirc", ".npmrc",
     ".password-store", ".mozilla", ".local/share/keyrings", ".cargo/credentials.toml",
 )  # fmt: skip
+_LARGEST = 1024 * 1024  # bytes of a settings file among packages
 _PROGRAMS = "Scripts" if sys.platform == "win32" else "bin"
 
 _HOMES = (
@@ -127,12 +129,28 @@ def _editable(packages: str, name: str) -> list[str]:
     if not finder and not name.endswith(".pth"):
         return []
     try:
-        text = Path(packages, name).read_text("utf-8")
+        text = _small(f"{packages}/{name}").decode()
     except (OSError, UnicodeDecodeError):
         return []
     if finder:
         return [os.path.dirname(package) for package in re.findall(r"'(/[^'\n]+)'", text)]
     return [line.strip() for line in text.splitlines()]
+
+
+def _small(path: str) -> bytes:
+    """A settings file that a command may have made: never one that is endless or that is waited for.
+
+    Raises:
+        OSError: it cannot be read, or is no ordinary file of ordinary size.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - opening a device may already do something
+        raise OSError(f"{path} is no file")
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(fd, "rb") as file:
+        content = file.read(_LARGEST + 1) or b""
+    if len(content) > _LARGEST:
+        raise OSError(f"{path} is larger than any of its kind")
+    return content
 
 
 def _sources() -> Iterable[str]:
@@ -164,7 +182,7 @@ def _plain_folder(path: Path) -> bool:
 def _base(environment: str, root: str) -> list[str]:
     """The base interpreter that a Python environment names, as far as it is one and not the repository's."""
     try:
-        lines = Path(environment, "pyvenv.cfg").read_text(errors="replace").splitlines()
+        lines = _small(f"{environment}/pyvenv.cfg").decode(errors="replace").splitlines()
     except OSError:
         return []
     folder = next((line.partition("=")[2].strip() for line in lines if line.startswith("home")), "")
