@@ -36,13 +36,17 @@ def lent(worktree: Path, uid: int | None) -> Iterator[None]:
     if uid is None:
         yield
         return
-    owner = worktree.stat()
-    back, group = (owner.st_uid, owner.st_gid) if not _ours(owner.st_uid) else caller()
-    _change(worktree, uid, uid, lambda found: found.st_uid != uid and _lendable(found, back))
+    folder = _opened(worktree)  # by which it comes back even if somebody moves it away meanwhile
     try:
-        yield
+        owner = os.fstat(folder)
+        back, group = (owner.st_uid, owner.st_gid) if not _ours(owner.st_uid) else caller()
+        try:
+            _change(folder, uid, uid, lambda found: found.st_uid != uid and _lendable(found, back))
+            yield
+        finally:
+            _change(folder, back, group, lambda found: _ours(found.st_uid))
     finally:
-        _change(worktree, back, group, lambda found: _ours(found.st_uid))
+        os.close(folder)
 
 
 def _ours(uid: int) -> bool:
@@ -60,7 +64,11 @@ if sys.platform == "win32":
         """Uid and gid of this process; systems without them have none to tell."""
         return 0, 0
 
-    def _change(top: Path, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
+    def _opened(folder: Path) -> int:
+        """Nobody is root there."""
+        raise NotImplementedError
+
+    def _change(top: int, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
         """Nobody is root there."""
 
 else:
@@ -71,14 +79,18 @@ else:
         """Uid and gid of this process."""
         return os.geteuid(), os.getegid()
 
-    def _change(top: Path, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
-        """Change owners below a folder, by descriptors and without following a link.
+    def _opened(folder: Path) -> int:
+        return os.open(folder, _FOLDER)
+
+    def _change(top: int, uid: int, gid: int, wanted: Callable[[os.stat_result], bool]) -> None:
+        """Change owners of an open folder and below it, by descriptors and without following a link.
 
         Folders nested deeper than any checkout are left alone: a command can nest them without end.
         """
-        if wanted(top.lstat()):
-            os.chown(top, uid, gid, follow_symlinks=False)
-        _below(os.open(top, _FOLDER), uid, gid, wanted, 0)
+        if wanted(os.fstat(top)):
+            os.chown(top, uid, gid)
+        with contextlib.suppress(FileNotFoundError):  # it has been removed
+            _below(os.open(".", _FOLDER, dir_fd=top), uid, gid, wanted, 0)
 
     def _below(folder: int, uid: int, gid: int, wanted: Callable[[os.stat_result], bool], depth: int) -> None:
         try:
