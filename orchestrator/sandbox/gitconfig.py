@@ -9,7 +9,7 @@ _HARMLESS = ("core.repositoryformatversion", "core.bare", "extensions.objectform
 
 def made_up(folder: Path) -> dict[Path, bytes]:
     """For each configuration in a git directory, submodules' included, what stands there instead."""
-    configs = [folder / "config", folder / "config.worktree"]
+    configs = [folder / "config", folder / "config.worktree", *folder.glob("worktrees/*/config.worktree")]
     if (folder / "modules").is_dir():
         configs += (folder / "modules").rglob("config")
     return {config: _plain(config.read_text(errors="replace")) for config in configs if config.is_file()}

@@ -8,6 +8,7 @@ the backend sets (the largest file, the memory of one process, the size of /tmp)
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from pathlib import Path
@@ -44,9 +45,12 @@ class Watch:
         grown = used - self._used > self._limits.growth or entries - self._entries > self._limits.entries
         if (grown and (last or time.monotonic() >= self._walk_at)) or (last and not entries):
             self._walk_at = time.monotonic() + _WALK_EVERY
-            with contextlib.suppress(RecursionError):  # what nests that deep is for git to refuse
-                if self._has_grown():
-                    return "growth"
+            try:
+                over = self._has_grown(grown)
+            except RecursionError:  # what nests that deep is for git to refuse, as long as it holds little
+                over = grown
+            if over:
+                return "growth"
         if not last and time.monotonic() >= self._memory_at:
             self._memory_at = time.monotonic() + _MEMORY_EVERY
             if self._held() > self._limits.memory:
@@ -63,10 +67,16 @@ class Watch:
             return 0, 0
         return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_files - found.f_ffree
 
-    def _has_grown(self) -> bool:
-        """Whether what changed in the worktree since the command began is over a limit."""
+    def _has_grown(self, grown: bool) -> bool:
+        """Whether what changed in the worktree since the command began is over a limit.
+
+        Args:
+            grown: the disk has filled by more than the limit: a folder that cannot be looked into, closed
+                or nested past the longest path, then counts as what fills it.
+        """
         used = entries = 0
-        for folder, folders, files in os.walk(self._worktree):
+        shut: list[OSError] = []
+        for folder, folders, files in os.walk(self._worktree, onerror=shut.append):
             for name in (*folders, *files):
                 with contextlib.suppress(OSError):
                     found = Path(folder, name).lstat()
@@ -75,7 +85,7 @@ class Watch:
                         entries += 1
             if used > self._limits.growth or entries > self._limits.entries:
                 return True
-        return False
+        return grown and any(error.errno in (errno.EACCES, errno.ENAMETOOLONG) for error in shut)
 
     def _held(self) -> int:
         """Bytes that all processes of the command hold; what they share is counted once."""
