@@ -78,19 +78,23 @@ def follow(
     reader = threading.Thread(target=_drain, args=(output, keeper, silent, sink), daemon=True)
     reader.start()
     reason = ""
-    while not reason and child.popen.poll() is None:
-        if timeout is not None and time.monotonic() - began >= timeout:
-            reason = "timeout"
-        elif stop is not None and stop.is_set():
-            reason = "stopped"
-        elif broken := over(False):
-            reason = broken
-        elif silent.wait(_POLL):  # the end of the output tells of the end at once; looking is for the rest
-            _ended(child, _POLL)
-    if reason in ("timeout", "stopped"):
-        child.ask()
-        _ended(child, GRACE)
-    child.end()
+    try:
+        while not reason and child.popen.poll() is None:
+            if timeout is not None and time.monotonic() - began >= timeout:
+                reason = "timeout"
+            elif stop is not None and stop.is_set():
+                reason = "stopped"
+            elif broken := over(False):
+                reason = broken
+            elif silent.wait(
+                _POLL
+            ):  # the end of the output tells of the end at once; looking is for the rest
+                _ended(child, _POLL)
+        if reason in ("timeout", "stopped"):
+            child.ask()
+            _ended(child, GRACE)
+    finally:  # an interruption from the keyboard, too, leaves nothing at work
+        child.end()
     reader.join(timeout=GRACE)
     reason = reason or over(True) or "exited"
     exit_code = child.popen.returncode if reason == "exited" else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,9 +70,12 @@ class Bubblewrap:
             if group is not None:
                 undo.callback(group.remove)
             undo.enter_context(lent(box.worktree, uid))
+            told, telling = os.pipe()
+            undo.callback(os.close, told)
+            tell = ["--info-fd", data.take(telling)]
             joined = map(str, group.entries if group else ())
             stages = ["/bin/sh", "-c", _STAGE, "sh", *joined, "--"]
-            stages += [str(system_tool("bwrap")), *arguments(box, uid, data), "--"]
+            stages += [str(system_tool("bwrap")), *arguments(box, uid, data), *tell, "--"]
             if uid is not None:
                 stages += [str(system_tool("setpriv")), f"--reuid={uid}", f"--regid={uid}", *_DROP, "--"]
             limits = box.limits
@@ -87,14 +91,14 @@ class Bubblewrap:
                 pass_fds=data.all,
                 start_new_session=True,
             )
-            return Boxed(popen, undo.pop_all())
+            return Boxed(popen, told, undo.pop_all())
 
 
 class Boxed:
     """A command inside: the process namespace ends with `bwrap`, and everything in it with the namespace."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], undo: contextlib.ExitStack) -> None:
-        self.popen, self._undo = popen, undo
+    def __init__(self, popen: subprocess.Popen[bytes], told: int, undo: contextlib.ExitStack) -> None:
+        self.popen, self._told, self._undo = popen, told, undo
 
     def ask(self) -> None:
         """TERM to each process inside, the namespace's own init excepted."""
@@ -107,19 +111,48 @@ class Boxed:
                         process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """Kill the namespace. Waiting for `bwrap` alone would not do: it dies before its init is reaped."""
+        """Kill the namespace. Waiting for `bwrap` alone would not do: it ends with the command, and what the
+        command left behind is killed only after that. Its init is the last to go.
+        """
         import psutil
 
         inside: list[psutil.Process] = []
         if self.popen.poll() is None:
             with contextlib.suppress(psutil.Error):
-                inside = psutil.Process(self.popen.pid).children(recursive=True)
+                inside = _still(psutil.Process(self.popen.pid)).children(recursive=True)
             self.popen.kill()
         self.popen.wait()
+        inside += self._init()
+        for process in inside:  # killed while it builds the box, `bwrap` leaves an init that works on
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         until = time.monotonic() + _GONE
         while any(_lives(process) for process in inside) and time.monotonic() < until:
-            time.sleep(0.005)
+            time.sleep(0.001)
         self._undo.close()
+
+    def _init(self) -> list[psutil.Process]:
+        """The namespace's init, if `bwrap` got as far as telling of it and it is still there."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error, BlockingIOError):
+            if sys.platform != "win32":
+                os.set_blocking(self._told, False)
+            found = re.search(rb'"child-pid": *(\d+)', os.read(self._told, 4096))
+            if found and (init := psutil.Process(int(found[1]))).name() == "bwrap":
+                return [init]
+        return []
+
+
+def _still(process: psutil.Process) -> psutil.Process:
+    """Stopped, so that it starts nothing between a look at its children and its end."""
+    import psutil
+
+    process.suspend()
+    until = time.monotonic() + 1.0
+    while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE) and time.monotonic() < until:
+        time.sleep(0.001)
+    return process
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -238,6 +271,11 @@ class _Descriptors:
         self._open.append(fd)
         os.write(fd, content)
         os.lseek(fd, 0, os.SEEK_SET)
+        return str(fd)
+
+    def take(self, fd: int) -> str:
+        """An open descriptor, closed with the others."""
+        self._open.append(fd)
         return str(fd)
 
     def copy(self, path: Path) -> str:
