@@ -23,6 +23,7 @@ from state.words import rollback_matter
 from tickets import values
 
 _TASK = "Roll back"
+_LONGEST = 600.0  # seconds for a rollback by command: no ticket can land while it works
 
 
 Ended = Literal["done", "waits", "refused"]
@@ -199,7 +200,7 @@ def _by_shell(
         done = shop.sandbox().run(command, path, git_dir=shop.repo.common_dir, mark=name, stop=control.stop)
         if done.reason == "stopped":
             raise Halted
-        if done.reason in BROKEN:
+        if done.reason in (*BROKEN, "timeout"):
             worktrees.discard(shop.repo, path)
             raise Refused(f"`{command}` was ended: {SAID[done.reason]}; nothing was rolled back")
         if done.exit != 0:

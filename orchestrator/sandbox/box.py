@@ -40,3 +40,5 @@ class Box:
     env: Mapping[str, str] = field(default_factory=dict)
     """The whole environment: nothing is inherited."""
     limits: Limits = Limits()
+    hidden: tuple[Path, ...] = ()
+    """Absolute paths that are not shown although they lie in a folder of the system's."""

@@ -65,11 +65,11 @@ class Bubblewrap:
         if why := self.obstacle():
             raise Unusable(why)
         uid = uid_for(box.worktree)
-        group = cgroup.make(box.limits)
         with contextlib.ExitStack() as undo, _Descriptors() as data:
-            if group is not None:
-                undo.callback(group.remove)
             undo.enter_context(lent(box.worktree, uid))
+            group = cgroup.make(box.limits)
+            if group is not None:  # removed first: it ends what is left, before the worktree is taken back
+                undo.callback(group.remove)
             told, telling = os.pipe()
             undo.callback(os.close, told)
             tell = ["--info-fd", data.take(telling)]
@@ -180,6 +180,8 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
             out += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             out += ["--ro-bind", str(path), str(path)]
+    for path in box.hidden:
+        out += ["--perms", "0755", "--tmpfs", str(path)]
     made: set[Path] = set()
     out += _settings(data, made)
     generated = people(caller()[0] if uid is None else uid)

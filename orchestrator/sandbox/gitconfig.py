@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+_CONTENT = frozenset(("objects", "refs", "logs", "hooks", "info", "lfs"))  # of a git directory: no settings
 _HARMLESS = ("core.repositoryformatversion", "core.bare", "extensions.objectformat", "extensions.refstorage")
 
 
 def made_up(folder: Path) -> dict[Path, bytes]:
     """For each configuration in a git directory, submodules' included, what stands there instead."""
     configs = [folder / "config", folder / "config.worktree", *folder.glob("worktrees/*/config.worktree")]
-    if (folder / "modules").is_dir():
-        configs += (folder / "modules").rglob("config")
+    for at, folders, files in os.walk(folder / "modules"):
+        folders[:] = [name for name in folders if name not in _CONTENT]
+        configs += [Path(at, name) for name in files if name in ("config", "config.worktree")]
     return {config: _plain(config.read_text(errors="replace")) for config in configs if config.is_file()}
 
 

@@ -117,6 +117,10 @@ class Landlock:
         """Start a program in its box."""
         if why := self.obstacle():
             raise Unusable(why)
+        if box.hidden:
+            raise Unusable(
+                f"{box.hidden[0]} lies among the system's programs, which landlock shows as a whole"
+            )
         return _start(argv, box, output, self.abi, self.namespaces)
 
 

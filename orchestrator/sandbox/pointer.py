@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from pathlib import Path
 
 
@@ -37,8 +38,8 @@ class Pointer:
             return not os.path.lexists(self._path)
         try:
             return (
-                self._path.is_file()
-                and not self._path.is_symlink()
+                stat.S_ISREG((found := self._path.lstat()).st_mode)
+                and found.st_size == len(self._content)
                 and self._path.read_bytes() == self._content
             )
         except OSError:

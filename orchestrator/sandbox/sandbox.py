@@ -135,6 +135,7 @@ class Sandbox:
         return Box(
             worktree=worktree,
             readable=(*toolchains.readable(policy, root, self.workspace.home), *readable),
+            hidden=toolchains.hidden(root),
             git_dir=git_dir,
             env=given,
             limits=narrowed(policy.limits, limits) if limits else policy.limits,

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator.sandbox.policy import Policy
+from orchestrator.sandbox.system import SYSTEM
 from orchestrator.settings import SHIPPED
 from state.home import config_home, data_home
 
@@ -151,6 +152,12 @@ def _small(path: str) -> bytes:
     if len(content) > _LARGEST:
         raise OSError(f"{path} is larger than any of its kind")
     return content
+
+
+def hidden(root: Path) -> tuple[Path, ...]:
+    """What is the person's own although it lies among the system's programs, as for services in /opt."""
+    own = {Path.home().resolve(), config_home(), data_home(), root}
+    return tuple(sorted(path for path in own if path.is_dir() and any(map(path.is_relative_to, SYSTEM))))
 
 
 def _sources() -> Iterable[str]:

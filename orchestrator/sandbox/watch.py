@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from orchestrator.sandbox.box import Limits
+from orchestrator.sandbox.lend import uid_for
 
 _MEMORY_EVERY = 0.5  # seconds: this look walks the process table
 _WALK_EVERY = 2.0  # seconds: others may be filling the disk
@@ -25,6 +26,11 @@ class Watch:
     def __init__(self, worktree: Path, limits: Limits) -> None:
         self._worktree, self._limits = worktree, limits
         self._began = time.time() - 0.1  # file times are coarse
+        self._before = (0, 0)
+        if uid_for(worktree) is not None:  # lending changes every file: what was there is told by its sum
+            self._began = 0.0
+            with contextlib.suppress(RecursionError):
+                self._before = self._changed([])
         self._used, self._entries = self._filled()
         self._memory_at = time.monotonic() + _MEMORY_EVERY
         self._walk_at = 0.0
@@ -74,8 +80,19 @@ class Watch:
             grown: the disk has filled by more than the limit: a folder that cannot be looked into, closed
                 or nested past the longest path, then counts as what fills it.
         """
-        used = entries = 0
         shut: list[OSError] = []
+        used, entries = self._changed(shut)
+        if used - self._before[0] > self._limits.growth or entries - self._before[1] > self._limits.entries:
+            return True
+        return grown and any(error.errno in (errno.EACCES, errno.ENAMETOOLONG) for error in shut)
+
+    def _changed(self, shut: list[OSError]) -> tuple[int, int]:
+        """Bytes and entries of the worktree that were changed since the command began.
+
+        Args:
+            shut: takes the errors of folders that cannot be looked into.
+        """
+        used = entries = 0
         for folder, folders, files in os.walk(self._worktree, onerror=shut.append):
             for name in (*folders, *files):
                 with contextlib.suppress(OSError):
@@ -83,9 +100,7 @@ class Watch:
                     if found.st_ctime >= self._began:
                         used += getattr(found, "st_blocks", found.st_size // 512) * 512
                         entries += 1
-            if used > self._limits.growth or entries > self._limits.entries:
-                return True
-        return grown and any(error.errno in (errno.EACCES, errno.ENAMETOOLONG) for error in shut)
+        return used, entries
 
     def _held(self) -> int:
         """Bytes that all processes of the command hold; what they share is counted once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from orchestrator import config
-from orchestrator.sandbox.backend import Backend
+from orchestrator.sandbox.backend import Backend, Unusable
 from orchestrator.sandbox.box import MIB, Limits
 from orchestrator.sandbox.bubblewrap import Bubblewrap
 from orchestrator.sandbox.choose import examine
@@ -105,6 +106,18 @@ def test_what_a_crash_left_lent_comes_back_with_the_next_command(worktree: Path)
     with lent(worktree, 64_001):
         pass
     assert {worktree.stat().st_uid, (worktree / "a").stat().st_uid} == {0}
+
+
+@root_only
+def test_what_was_there_before_is_no_growth_though_lending_touches_it(
+    sandbox: Sandbox, worktree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(300):
+        (worktree / f"old{number}").touch()
+    monkeypatch.setattr("orchestrator.sandbox.watch.Watch._filled", lambda self: (0, 0))  # as on btrfs
+    assert sandbox.run("true", worktree, limits=Limits(entries=100)).reason == "exited"
+    more = "for i in $(seq 150); do : > new$i; done"
+    assert sandbox.run(more, worktree, limits=Limits(entries=100)).reason == "growth"
 
 
 # What it may not change --------------------------------------------------------------------------------
@@ -222,6 +235,27 @@ def test_what_all_hold_together_is_counted(
     monkeypatch.setattr(cgroup, "make", no_group)
     done = sandbox.run(["python3", "-I", "-S", "-c", HOLD], worktree, limits=Limits(memory=400 * MIB))
     assert done.reason == "memory"
+
+
+# What it sees ------------------------------------------------------------------------------------------
+
+
+@root_only
+def test_a_home_among_the_systems_programs_is_not_shown(
+    sandbox: Sandbox, worktree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="jetbox-test-", dir="/opt") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        (home / "key").write_text("a secret of a service")
+        look = f"cat {home}/key"
+        assert b"a secret" in sandbox.run(look, worktree).output  # as long as it is nobody's home
+        monkeypatch.setenv("HOME", str(home))
+        if sandbox.isolation == "bubblewrap":
+            assert b"a secret" not in sandbox.run(look, worktree).output
+        else:
+            with pytest.raises(Unusable, match="among the system's programs"):
+                sandbox.run(look, worktree)
 
 
 # What it is given ---------------------------------------------------------------------------------------
