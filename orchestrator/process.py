@@ -86,17 +86,15 @@ def follow(
                 reason = "stopped"
             elif broken := over(False):
                 reason = broken
-            elif silent.wait(
-                _POLL
-            ):  # the end of the output tells of the end at once; looking is for the rest
+            elif silent.wait(_POLL):  # the end of the output tells of the end; looking is for the rest
                 _ended(child, _POLL)
         if reason in ("timeout", "stopped"):
             child.ask()
             _ended(child, GRACE)
+        reason = reason or over(True) or "exited"
     finally:  # an interruption from the keyboard, too, leaves nothing at work
         child.end()
     reader.join(timeout=GRACE)
-    reason = reason or over(True) or "exited"
     exit_code = child.popen.returncode if reason == "exited" else None
     return Finished(exit_code, time.monotonic() - began, keeper.bytes(), reason)
 
