@@ -26,6 +26,11 @@ class Watch:
     def __init__(self, worktree: Path, limits: Limits) -> None:
         self._worktree, self._limits = worktree, limits
         self._began = time.time() - 0.1  # file times are coarse
+        self._before = (0, 0)
+        if uid_for(worktree) is not None:  # lending changes every file: what was there is told by its sum
+            self._began = 0.0
+            with contextlib.suppress(RecursionError):
+                self._before = self._changed([])
         self._used, self._entries = self._filled()
         self._memory_at = time.monotonic() + _MEMORY_EVERY
         self._walk_at = 0.0
@@ -34,15 +39,13 @@ class Watch:
     def of(self, pid: int) -> Watch:
         """The process whose descendants are counted, once it has been started."""
         self._pid = pid
-        if uid_for(self._worktree) is not None:  # lending has just changed every file
-            self._began = time.time()
         return self
 
     def over(self, last: bool) -> str:
         """`growth` or `memory` when that limit is broken, else nothing.
 
         Args:
-            last: the command has ended, and the worktree is not taken back yet, which changes every file.
+            last: the command has ended; what is missed now is missed for good.
         """
         used, entries = self._filled()
         grown = used - self._used > self._limits.growth or entries - self._entries > self._limits.entries
@@ -79,7 +82,7 @@ class Watch:
         """
         shut: list[OSError] = []
         used, entries = self._changed(shut)
-        if used > self._limits.growth or entries > self._limits.entries:
+        if used - self._before[0] > self._limits.growth or entries - self._before[1] > self._limits.entries:
             return True
         return grown and any(error.errno in (errno.EACCES, errno.ENAMETOOLONG) for error in shut)
 
