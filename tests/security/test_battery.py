@@ -31,10 +31,17 @@ def sandbox(backend: str) -> Sandbox:
     return Sandbox(found, merge(shipped(), SandboxSettings(), Narrowing()), Workspace(Path("/nonexistent")))
 
 
+_TRIES = 6
+
+
 @functools.cache
 def control(attack: Attack) -> Verdict:
-    """The same program without a sandbox."""
-    return run_attack(attack, None)
+    """The same program without a sandbox. Some are a race, which the attacker may run as often as they like."""
+    for _ in range(_TRIES):
+        verdict = run_attack(attack, None)
+        if verdict.through is not False:
+            break
+    return verdict
 
 
 @pytest.mark.parametrize("attack", QUICK, ids=name)
