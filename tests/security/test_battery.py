@@ -36,7 +36,7 @@ _TRIES = 6
 
 @functools.cache
 def control(attack: Attack) -> Verdict:
-    """The same program without a sandbox. Some are a race, which the attacker may run as often as they like."""
+    """The same program without a sandbox. Some are a race, run as often as one likes."""
     for _ in range(_TRIES):
         verdict = run_attack(attack, None)
         if verdict.through is not False:
