@@ -19,7 +19,7 @@ _SHOWN = frozenset(
 _FILES = 12
 
 _TITLES = {
-    "merge": "Merge", "start": "Start", "core": "Change the core", "network": "Reach the network",
+    "merge": "Merge", "start": "Start", "core": "Change the core", "network": "Network",
     "question": "Question",
 }  # fmt: skip
 
