@@ -63,6 +63,21 @@ class Workspace:
         return self.home / "status.jsonl"
 
     @property
+    def machine(self) -> Path:
+        """What the models hold of the machine, as last seen; see `state/machine.py`."""
+        return self.home / "machine.json"
+
+    @property
+    def models(self) -> Path:
+        """The project's wishes for models, in git."""
+        return self.root / "models.yaml"
+
+    @property
+    def personas(self) -> Path:
+        """The project's own personas, in git."""
+        return self.root / "personas"
+
+    @property
     def runs(self) -> Path:
         """The run folders of child processes: data, training, evaluation."""
         return self.root / "runs"
@@ -74,6 +89,14 @@ class Workspace:
     def live(self, ticket: str, attempt: int) -> Path:
         """What the running command of an attempt says, to be followed while it runs."""
         return self.home / "live" / f"{ticket}-{attempt}.log"
+
+    def stream(self, ticket: str, attempt: int) -> Path:
+        """What the model says that is being asked now; see `state/stream.py`."""
+        return self.home / "live" / f"{ticket}-{attempt}.jsonl"
+
+    def flight(self, ticket: str, attempt: int) -> Path:
+        """Where the replies of one attempt are named before the journal does."""
+        return self.home / "flight" / f"{ticket}-{attempt}"
 
     def worktree(self, ticket: str, attempt: int) -> Path:
         """The worktree of one attempt."""

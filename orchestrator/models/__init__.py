@@ -1,0 +1,1 @@
+"""Which model serves which role, whether it fits the machine, and who holds its memory."""

@@ -1,0 +1,81 @@
+"""What the agent sees of the models: it asks for a role and gets a conversation partner with known limits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.providers.base import Chunk, Request, Think, Usage
+
+
+class NoModel(Exception):
+    """No candidate of a role can be used now; the message says why, with the cure."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model that answers for a role, and how it is to be asked. All of it goes into the recording."""
+
+    provider: str
+    version: str  # of the server
+    model: str
+    digest: str
+    context: int  # tokens it really has, never what is merely claimed
+    think: Think  # what the policy says for ordinary turns
+    think_more: Think  # and for hard ones; the same where it cannot
+    temperature: float
+    whole_file: int  # lines up to which it rewrites a file whole instead of by SEARCH/REPLACE
+    bytes_per_token: float = 3.2  # of code and prose; measured where the model was calibrated
+    label: str = ""  # something a person must know about it, such as that it is a toy
+
+    def body(self) -> dict[str, Any]:
+        """As plain data, for the recorder."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A complete, non-empty reply."""
+
+    thinking: str
+    text: str
+    usage: Usage
+
+
+class Service(Protocol):
+    """Models by role. One for each engine; thread-safe."""
+
+    def obstacle(self, roles: frozenset[str]) -> str | None:
+        """Why these roles cannot all be served now, in one line with the cure. Quick: it is asked often."""
+        ...
+
+    def choose(self, role: str, larger: int = 0) -> Chosen:
+        """Who answers for a role.
+
+        Args:
+            role: of `models.yaml`.
+            larger: how many candidates to go up from the usual one; the largest that fits at most.
+
+        Raises:
+            NoModel: none can be used.
+        """
+        ...
+
+    def chat(
+        self, chosen: Chosen, request: Request, hear: Callable[[Chunk], None], stop: threading.Event
+    ) -> Reply | None:
+        """Have the model in memory, ask it, and return its complete reply; None when `stop` ended it.
+
+        Waits for memory and for a hot machine to cool. What each failed try said is in the error's message;
+        what waiting or the same call again would cure has been tried again already.
+
+        Raises:
+            ProviderError: with what would cure it. NoModel: it does not fit any more.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of every server. Models stay in memory for as long as was said, children end."""
+        ...
