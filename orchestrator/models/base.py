@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from orchestrator.providers.base import Chunk, Request, Think, Usage
+from orchestrator.providers.base import Chunk, Kind, Request, Think, Usage
 
 
 class NoModel(Exception):
@@ -44,6 +44,24 @@ class Reply:
     usage: Usage
 
 
+@dataclass(frozen=True)
+class Again:
+    """A try failed and is made again: what was heard of it counts for nothing. Told between the chunks."""
+
+    kind: Kind
+    message: str
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Nothing is asked for the moment: memory, a hot machine, a server that comes back. For show."""
+
+    why: str
+
+
+Heard = Chunk | Again | Waits
+
+
 class Service(Protocol):
     """Models by role. One for each engine; thread-safe."""
 
@@ -64,7 +82,7 @@ class Service(Protocol):
         ...
 
     def chat(
-        self, chosen: Chosen, request: Request, hear: Callable[[Chunk], None], stop: threading.Event
+        self, chosen: Chosen, request: Request, hear: Callable[[Heard], None], stop: threading.Event
     ) -> Reply | None:
         """Have the model in memory, ask it, and return its complete reply; None when `stop` ended it.
 
