@@ -1,0 +1,164 @@
+"""What the toy practises: conversations as tokens, and how their prompts are disturbed so that it learns what matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model.toy.bpe import Tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from model.toy.net import Numbers
+
+ROLES = ("system", "user", "assistant")
+SPECIAL = (*(f"<|{role}|>" for role in ROLES), "<|end|>")
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""Each message between its role and its end, nothing trimmed: a longer conversation starts with the shorter one."""
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was asked, as (role, text), and what is to be replied."""
+
+    messages: tuple[tuple[str, str], ...]
+    reply: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One message as tokens, its role and end included."""
+
+    ids: tuple[int, ...]
+    reply: bool  # it is to be learnt
+
+
+def conversations(transcripts: Sequence[Transcript]) -> list[list[tuple[str, str, bool]]]:
+    """Transcripts that grew out of each other as one, as (role, text, to be learnt); longest first.
+
+    A reply of an earlier turn is learnt where it stands in the later one, so that it is practised once.
+    """
+    found: list[list[tuple[str, str, bool]]] = []
+    for each in sorted(transcripts, key=lambda one: -len(one.messages)):
+        whole = [*each.messages, ("assistant", each.reply)]
+        for other in found:
+            if [(role, text) for role, text, _ in other[: len(whole)]] == whole:
+                other[len(whole) - 1] = (*whole[-1], True)
+                break
+        else:
+            found.append([*((role, text, False) for role, text in each.messages), (*whole[-1], True)])
+    return found
+
+
+def pieces(conversation: Sequence[tuple[str, str, bool]], tokenizer: Tokenizer) -> list[Piece]:
+    """A conversation as tokens."""
+    special = 256 + len(tokenizer.merges)
+    end = special + SPECIAL.index("<|end|>")
+    return [
+        Piece((special + ROLES.index(role), *tokenizer.encode(text), end), reply)
+        for role, text, reply in conversation
+    ]
+
+
+def plain(conversation: Sequence[Piece]) -> tuple[Numbers, Numbers]:
+    """Its tokens, and where those stand that are to be told by those before them."""
+    return _flat([(list(piece.ids), piece.reply) for piece in conversation])
+
+
+def disturbed(
+    conversation: Sequence[Piece], random: np.random.Generator, tokens: int, share: float, most: float
+) -> tuple[Numbers, Numbers]:
+    """The same with other prompts: spans left out, spans put in, single tokens replaced.
+
+    Args:
+        conversation: as tokens.
+        random: where chance comes from.
+        tokens: how many ordinary tokens there are.
+        share: of a prompt's tokens that are replaced or put in.
+        most: of a prompt's tokens that are left out at most.
+    """
+    parts = []
+    for place, piece in enumerate(conversation):
+        if piece.reply or conversation[place].ids[0] == conversation[-1].ids[0]:
+            parts.append((list(piece.ids), piece.reply))
+            continue
+        head, *body, end = piece.ids
+        body = _without_spans(body, random, float(random.uniform(0, most)))
+        changed: list[int] = []
+        for each in body:
+            chance = random.random()
+            if chance < share / 3:
+                changed.append(_any(random, tokens))
+            elif chance < share * 0.4:
+                changed += [*(_any(random, tokens) for _ in range(random.integers(1, 8))), each]
+            else:
+                changed.append(each)
+        parts.append(([head, *changed, end], False))
+    return _flat(parts)
+
+
+def _without_spans(body: list[int], random: np.random.Generator, share: float) -> list[int]:
+    """Without some spans, never the last fifth: what was seen last tells the turns apart."""
+    keep, at = list(body), 0
+    out: list[int] = []
+    while at < len(keep):
+        length = int(random.integers(1, 40))
+        if random.random() >= share:
+            out += keep[at : at + length]
+        at += length
+    return out or body[-1:]
+
+
+def _any(random: np.random.Generator, tokens: int) -> int:
+    """Some token; half of the time a single byte, as in text never seen."""
+    return int(random.integers(256 if random.random() < 0.5 else tokens))
+
+
+def _flat(parts: Sequence[tuple[list[int], bool]]) -> tuple[Numbers, Numbers]:
+    import numpy as np
+
+    ids: list[int] = []
+    learnt: list[int] = []
+    for tokens, reply in parts:
+        if reply:
+            learnt += range(len(ids) + 1, len(ids) + len(tokens))
+        ids += tokens
+    return np.array(ids, np.int64), np.array(learnt, np.int64)
+
+
+def texts(found: Sequence[Sequence[tuple[str, str, bool]]]) -> list[str]:
+    """Every text of some conversations once, as the tokenizer learns them."""
+    return list(dict.fromkeys(text for each in found for _, text, _ in each))
+
+
+def transcripts(body: Any) -> list[Transcript]:
+    """Read the request's transcripts.
+
+    Raises:
+        ValueError: it is not of the right form.
+    """
+    if not isinstance(body, list) or not body:
+        raise ValueError("`transcripts` is no list with something in it")
+    found = []
+    for each in body:
+        messages = each.get("messages") if isinstance(each, dict) else None
+        if not isinstance(messages, list) or not messages or not isinstance(each.get("reply"), str):
+            raise ValueError("a transcript is no object with `messages` and a `reply`")
+        said = []
+        for message in messages:
+            if (
+                not isinstance(message, dict)
+                or message.get("role") not in ROLES
+                or not isinstance(message.get("content"), str)
+            ):
+                raise ValueError(
+                    f"a message is no object with a `role` of {', '.join(ROLES)} and a `content`"
+                )
+            said.append((message["role"], message["content"]))
+        found.append(Transcript(tuple(said), each["reply"]))
+    return found
