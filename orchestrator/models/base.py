@@ -97,3 +97,24 @@ class Service(Protocol):
     def close(self) -> None:
         """Let go of every server. Models stay in memory for as long as was said, children end."""
         ...
+
+
+class Nobody:
+    """A service without a model, for workspaces and tests that ask none."""
+
+    def obstacle(self, roles: frozenset[str]) -> str | None:
+        """Says so."""
+        return "no model server is configured: name one in models.yaml"
+
+    def choose(self, role: str, larger: int = 0) -> Chosen:
+        """Nobody is there."""
+        raise NoModel(str(self.obstacle(frozenset((role,)))))
+
+    def chat(
+        self, chosen: Chosen, request: Request, hear: Callable[[Heard], None], stop: threading.Event
+    ) -> Reply | None:
+        """Nobody is there."""
+        raise NoModel(str(self.obstacle(frozenset())))
+
+    def close(self) -> None:
+        """Nothing is held."""
