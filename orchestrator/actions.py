@@ -6,6 +6,7 @@ driver makes repeating it end in the same state.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ class Action:
     """An effect with an intent before it and an outcome after it."""
 
     task: ClassVar[str] = "Work"  # the branch of the tree it is shown under
+    alone: ClassVar[bool] = False  # it goes on whatever the kind of ticket lacks on this machine
 
     @property
     def key(self) -> str:
@@ -48,6 +50,7 @@ class Prepare(Action):
 class Restore(Action):
     """Put the worktree back to a checkpoint after an action was cut off."""
 
+    alone: ClassVar[bool] = True
     commit: str
     after: int  # seq of the outcome that says so
 
@@ -120,6 +123,7 @@ class Verify(Action):
     """Take a receipt: one check on one tree, in a clean checkout of it."""
 
     task: ClassVar[str] = "Checks"
+    alone: ClassVar[bool] = True
     check: Check
     side: str  # base, branch, merged, artifact
     commit: str  # '' for an artifact
@@ -204,6 +208,145 @@ class Close(Action):
     def title(self) -> str:
         """What is put away."""
         return "remove the worktree" if self.state == "landed" else "put the work into the trash"
+
+
+# What an agent does ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call(Action):
+    """Ask a model, and record its whole reply."""
+
+    number: int  # of the attempt's calls, from 1
+    purpose: str  # plan, critique, act
+    persona: str
+    subtask: int  # which one it is about; 0 while there is no plan
+    about: str  # its title
+    rung: int = 0  # of the stuck ladder
+    why: str = ""  # what the model is told of that
+    form: str = ""  # how it is to write an edit: whole, blocks, or as its model does best
+    more: bool = False  # think more than usual
+    larger: int = 0  # how many candidates up from the usual model
+    tighter: int = 0  # how often the prompt was too long for what the server really has
+    timeout: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Its number: a call that was cut off is made again under the same."""
+        return f"call:{self.number}"
+
+    @property
+    def task(self) -> str:  # type: ignore[override]
+        """The plan, or the subtask it is about."""
+        return branch(self.subtask, self.about) if self.purpose == "act" else "Plan"
+
+    @property
+    def title(self) -> str:
+        """Who is asked for what."""
+        return {"plan": "make a plan", "critique": "criticise the plan"}.get(
+            self.purpose, f"turn {self.number}"
+        )
+
+
+@dataclass(frozen=True)
+class Act(Action):
+    """Carry out what the model said in a call: read, search, edit, run."""
+
+    alone: ClassVar[bool] = True
+    number: int  # of the call
+    verb: str
+    what: str  # path, pattern or command
+    subtask: int
+    about: str
+    refused: str = ""  # why it is not done but answered
+    timeout: float | None = None
+
+    @property
+    def key(self) -> str:
+        """One for each call."""
+        return f"act:{self.number}"
+
+    @property
+    def task(self) -> str:  # type: ignore[override]
+        """The subtask."""
+        return branch(self.subtask, self.about)
+
+    @property
+    def title(self) -> str:
+        """What is done."""
+        return f"{self.verb} {self.what}"
+
+
+@dataclass(frozen=True)
+class Probe(Action):
+    """Run the command that shows whether a subtask is done, in a clean checkout."""
+
+    alone: ClassVar[bool] = True
+    command: str
+    commit: str
+    tree: str
+    subtask: int
+    about: str
+    timeout: float | None = None
+
+    @property
+    def key(self) -> str:
+        """One for each command and tree."""
+        return f"probe:{self.tree}:{hashlib.sha256(self.command.encode()).hexdigest()[:16]}"
+
+    @property
+    def task(self) -> str:  # type: ignore[override]
+        """The subtask."""
+        return branch(self.subtask, self.about)
+
+    @property
+    def title(self) -> str:
+        """The command."""
+        return f"probe: {self.command}"
+
+
+@dataclass(frozen=True)
+class Back(Action):
+    """Go back to an earlier checkpoint of this attempt, because what came after it led nowhere."""
+
+    alone: ClassVar[bool] = True
+    after: int  # the call after which this was decided
+    commit: str
+    tree: str
+    subtask: int
+    about: str
+
+    @property
+    def key(self) -> str:
+        """One for each decision."""
+        return f"back:{self.after}"
+
+    @property
+    def task(self) -> str:  # type: ignore[override]
+        """The subtask."""
+        return branch(self.subtask, self.about)
+
+    title = "back to the best checkpoint"
+
+
+def branch(subtask: int, about: str) -> str:
+    """What the tree calls a subtask."""
+    return f"{subtask}. {about}" if subtask else "Work"
+
+
+@dataclass(frozen=True)
+class Adopt(Action):
+    """Make a checkpoint of what a person did in the worktree."""
+
+    alone: ClassVar[bool] = True
+    after: int  # seq of the handing back
+
+    @property
+    def key(self) -> str:
+        """One for each time."""
+        return f"adopt:{self.after}"
+
+    title = "what you changed"
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,20 @@ class Word:
         None  # of the approval, as it stands in the journal: checked before anything is done on it
     )
     spent: frozenset[str] = frozenset()  # nonces of the approvals before it: a record counts once
+    answered: int = 0  # seq of the word on it
+
+    @property
+    def answer(self) -> str:
+        """What a person chose or wrote where the question has options; it is sealed with the contract."""
+        return str(self.contract.get("signoff") or "") if isinstance(self.contract, Mapping) else ""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A person's comment on the attempt."""
+
+    seq: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,12 @@ class Attempt:
     fault: str = ""  # what the last broken action said
     faults: int = 0  # how many broke in a row; an action that was merely cut off does not count
     closing: Mapping[str, Any] | None = None  # how it ends, once its end has begun
+    cut: Mapping[str, int] = field(default_factory=dict)  # how often in a row a server failed an action
+    comments: tuple[Said, ...] = ()
+    taken: bool = False  # a person works in the worktree
+    handed: int = 0  # seq of the last time it was handed back
+    origin: str = ""  # the commit its worktree began at: the base, or another attempt's checkpoint
+    stage: int = 0  # how many of its stages another attempt has done, from whose checkpoint this one begins
 
     def ok(self, key: str) -> Outcome | None:
         """The outcome under this key if it succeeded."""
@@ -98,6 +118,7 @@ def apply(attempt: Attempt | None, event: Event) -> Attempt | None:
     """The attempt after one more event."""
     body = event.body
     if event.type == "attempt.started":
+        start = body.get("start") or {}
         return Attempt(
             ticket=event.ticket,
             number=event.attempt,
@@ -108,7 +129,10 @@ def apply(attempt: Attempt | None, event: Event) -> Attempt | None:
             branch=body["branch"],
             comment=body.get("comment", ""),
             at=event.at,
-            head=body["base"],
+            head=start.get("commit") or body["base"],
+            tree=start.get("tree") or "",
+            origin=start.get("commit") or body["base"],
+            stage=start.get("stage") or 0,
         )
     if attempt is None:
         return None
@@ -128,6 +152,12 @@ def apply(attempt: Attempt | None, event: Event) -> Attempt | None:
             return replace(attempt, waiting=body["why"])
         case "attempt.resumed":
             return replace(attempt, waiting=None)
+        case "said.comment":
+            return replace(attempt, comments=(*attempt.comments, Said(event.seq, event.body["text"])))
+        case "asked.take-over":
+            return replace(attempt, taken=True)
+        case "asked.hand-back":
+            return replace(attempt, taken=False, handed=event.seq if attempt.taken else attempt.handed)
     return attempt
 
 
@@ -139,7 +169,7 @@ def _answered(attempt: Attempt, event: Event) -> Attempt:
         state = PROPOSALS.get((Answer(word.state), event.type)) if word.id == event.body["id"] else None
         if state is not None:
             why = event.body.get("reason") or event.body.get("why") or ""
-            word = replace(word, state=str(state), reason=why)
+            word = replace(word, state=str(state), reason=why, answered=event.seq)
         if state is Answer.APPROVED:
             word = replace(word, contract=contract, spent=attempt.nonces)
         words.append(word)
@@ -163,7 +193,15 @@ def _outcome(attempt: Attempt, event: Event) -> Attempt:
         pending={key: intent for key, intent in attempt.pending.items() if key != body["key"]},
         fault=broke or (attempt.fault if faults else ""),
         faults=faults,
+        cut=_tries(attempt.cut, body["key"], cut, bool(outcome.result.get("failure"))),
         spent=attempt.spent + (body.get("seconds") or 0.0),
         head=moved["commit"] if moved else attempt.head,
         tree=moved["tree"] if moved else attempt.tree,
     )
+
+
+def _tries(before: Mapping[str, int], key: str, cut: bool, failure: bool) -> Mapping[str, int]:
+    """How often in a row each action failed for a server's sake; being cut off says nothing of the server."""
+    if cut and not failure:
+        return before
+    return {**before, key: before.get(key, 0) + 1} if cut else {k: n for k, n in before.items() if k != key}

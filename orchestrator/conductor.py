@@ -16,11 +16,14 @@ from typing import Any
 
 from orchestrator import landing
 from orchestrator.actions import (
+    Act,
     Action,
+    Call,
     Command,
     Decision,
     End,
     Land,
+    Probe,
     Propose,
     Rehearse,
     Run,
@@ -36,6 +39,7 @@ from orchestrator.decide import decide, landed_not_followed
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
 from orchestrator.leftovers import clear_locks_of, clear_shared_locks
+from orchestrator.models.base import Service
 from orchestrator.perform import landed_result, perform, planned
 from orchestrator.place import Control, Halted, NoRoom, Performed, Place, Turn, mark
 from orchestrator.process import end_marked
@@ -47,7 +51,16 @@ from state.events import Event, New
 from state.journal import DiskFull, Journal
 from state.workspace import Workspace
 
-_WORK = (Command, Run, Verify, Rehearse)  # what counts against how many tickets may run at once
+_WORK = (
+    Command,
+    Run,
+    Verify,
+    Rehearse,
+    Call,
+    Act,
+    Probe,
+)  # what counts against how many tickets may run at once
+_COMMANDS = ("Command", "Verify", "Rehearse", "Act", "Probe")  # what may leave processes behind
 _PROGRESS = 1.0  # seconds between progress events of one action
 _LAND_AGAIN = 1.0  # seconds before a landing that broke is looked at again
 _LONGEST_BACKOFF = 5.0  # seconds between tries of an action that broke
@@ -69,6 +82,7 @@ class Shop:
     write: Callable[..., list[Event]]
     sound: Callable[[], None]
     turn: Turn
+    models: Service
     room: threading.Semaphore  # for as many tickets as may be at work at once
 
 
@@ -137,7 +151,7 @@ class Conductor:
         if attempt is None:
             return
         cut = {key: intent for key, intent in attempt.pending.items() if intent.action != "Run"}
-        if any(intent.action in ("Command", "Verify", "Rehearse") for intent in cut.values()):
+        if any(intent.action in _COMMANDS for intent in cut.values()):
             end_marked(mark(self.shop.workspace, self.ticket, self.number))
         for key, intent in cut.items():
             found = Performed("interrupted", {"why": why})
@@ -172,7 +186,7 @@ class Conductor:
         return replace(
             world,
             base=base,
-            obstacle=self._kind(attempt).obstacle(),
+            obstacle=self._kind(attempt).obstacle(attempt.spec, self.shop.workspace, self.shop.models),
             in_the_way=tuple(in_the_way),
             isolation=sandbox.isolation,
             policy=sandbox.policy.digest,
@@ -294,6 +308,8 @@ class Conductor:
             anchor=self._anchor,
             sound=self.shop.sound,
             turn=self.shop.turn,
+            models=self.shop.models,
+            checks=self._checks(attempt),
         )
 
     def _inputs(self, attempt: Attempt) -> dict[str, str]:

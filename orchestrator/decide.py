@@ -17,6 +17,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from orchestrator.actions import (
+    Act,
+    Action,
+    Adopt,
     Close,
     Command,
     Decision,
@@ -25,6 +28,7 @@ from orchestrator.actions import (
     Land,
     Merge,
     Prepare,
+    Probe,
     Propose,
     Rehearse,
     Restore,
@@ -44,6 +48,14 @@ from tickets import values
 PATIENCE = 4
 """How often in a row an action may break (not: fail) before its attempt is given up."""
 
+TAKEN = (
+    "you have taken it over: hand it back with `jetbox hand-back`, or O in the cockpit, and the checks run"
+)
+"""Why nothing is done while a person works in the worktree."""
+
+TURNS = 40
+"""Turns of an agent whose ticket says nothing of them."""
+
 UNSANDBOXED = (
     "no sandbox holds on this machine: commands run with your rights only after `jetbox consent`, or U in the"
     " cockpit, which asks for a phrase and counts until the engine stops"
@@ -62,8 +74,10 @@ def decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World) 
 def _runs_a_command(decision: Decision) -> bool:
     """Whether something that a ticket, a model or a project names would be started."""
     match decision:
-        case Command():
+        case Command() | Probe():
             return True
+        case Act():
+            return decision.verb == "run" and not decision.refused
         case Verify():
             return bool(decision.check.run)
         case Rehearse():
@@ -86,19 +100,26 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
     if world.revision != attempt.revision:
         return _end(attempt, "cancelled", "the ticket was edited while it ran", retry=True)
     for word in attempt.words:
-        if word.state == "denied":
+        if word.state == "denied" and not (kind.heeds and word.kind == "merge"):
             return _end(attempt, "failed", f"denied: {word.reason}")
+    if attempt.taken:
+        return Wait(TAKEN)
     if void := outdated(attempt, world):
         return void
     if ask := permission(attempt, checks, world, _approvals(attempt, kind)):
         return ask
     if budget := _budget(attempt, world):
         return budget
-    if world.obstacle:
+    work: Decision | None = None
+    if attempt.handed and not attempt.ok(Adopt(attempt.handed).key):
+        work = Adopt(attempt.handed)
+    work = work or kind.work(attempt, checks, world)
+    if work is not None and kind.output == "change":
+        work = _after_interruption(attempt, work)
+    if isinstance(work, Action) and not work.alone and world.obstacle:
         return Wait(world.obstacle)
-    work = kind.work(attempt, world)
     if work is not None:
-        return _after_interruption(attempt, work) if kind.output == "change" else work
+        return work
     if kind.output == "change":
         return _accept_change(attempt, checks, world)
     return _accept_artifact(attempt, checks, world)
@@ -154,40 +175,72 @@ def _approvals(attempt: Attempt, kind: Kind) -> frozenset[str]:
 
 
 def _budget(attempt: Attempt, world: World) -> Decision | None:
-    """Time that is spent asks for more, and loses nothing."""
-    limit = time_left(attempt)
-    if limit is None or limit > 0:
-        return None
-    allowed = attempt.spec["budget"]["time"]
-    subject = {
-        "ticket": attempt.ticket,
-        "attempt": attempt.number,
-        "question": f"the budget of {allowed} is spent: go on for as long again?",
-        "grants": _grants(attempt) + 1,
-        **ground(world),
+    """A budget that is spent asks for more, and loses nothing."""
+    for unit, (used, allowed) in spent(attempt).items():
+        if allowed is None or used < allowed:
+            continue
+        given = (attempt.spec.get("budget") or {}).get(unit, TURNS)
+        shown = (
+            f"{given} is spent: go on for as long"
+            if unit == "time"
+            else f"{given} {unit} is spent: go on for as many"
+        )
+        subject = {
+            "ticket": attempt.ticket,
+            "attempt": attempt.number,
+            "question": f"the budget of {shown} again?",
+            "budget": unit,
+            "grants": _grants(attempt, unit) + 1,
+            **ground(world),
+        }
+        return asked(attempt, Propose("question", str(subject["question"]), subject))
+    return None
+
+
+def spent(attempt: Attempt) -> dict[str, tuple[float, float | None]]:
+    """What each budget has used, and what it allows with all that was granted; None: no limit.
+
+    Time is in seconds. Turns and tokens are a model's; without a word of the ticket there are `TURNS`.
+    """
+    budget = attempt.spec.get("budget") or {}
+    calls = [o.result for key, o in attempt.done.items() if key.startswith("call:") and o.status == "done"]
+    usage = [call.get("usage") or {} for call in calls]
+    used: dict[str, tuple[float, float | None]] = {
+        "time": (attempt.spent, values.seconds(budget["time"]) if budget.get("time") else None),
+        "turns": (len(calls), budget.get("turns") or TURNS),
+        "tokens": (sum((u.get("prompt") or 0) + (u.get("reply") or 0) for u in usage), budget.get("tokens")),
     }
-    return asked(attempt, Propose("question", str(subject["question"]), subject))
+    return {
+        unit: (much, allowed and allowed * (1 + _grants(attempt, unit)))
+        for unit, (much, allowed) in used.items()
+    }
 
 
 def time_left(attempt: Attempt) -> float | None:
     """Seconds of work that the budget still allows; None where there is no limit."""
-    allowed = (attempt.spec.get("budget") or {}).get("time")
-    if not allowed:
-        return None
-    return values.seconds(allowed) * (1 + _grants(attempt)) - attempt.spent
+    used, allowed = spent(attempt)["time"]
+    return None if allowed is None else allowed - used
 
 
-def _grants(attempt: Attempt) -> int:
+def _grants(attempt: Attempt, unit: str) -> int:
     return sum(
-        w.kind == "question" and w.state == "approved" and "grants" in w.subject for w in attempt.words
+        word.kind == "question"
+        and word.state == "approved"
+        and "grants" in word.subject
+        and word.subject.get("budget", "time") == unit
+        for word in attempt.words
     )
 
 
 def _after_interruption(attempt: Attempt, work: Decision) -> Decision:
     """The worktree comes before the work; after a cut-off action it goes back to the last checkpoint."""
     if not attempt.ok("prepare"):
-        return Prepare(attempt.base)
-    cut = [o.seq for o in attempt.done.values() if o.status == "interrupted" and o.seq > _restored(attempt)]
+        return Prepare(attempt.head)
+    cut = [
+        o.seq
+        for key, o in attempt.done.items()
+        if o.status == "interrupted" and o.seq > _restored(attempt) and not key.startswith("call:")
+    ]
     if cut:
         return Restore(attempt.head, max(cut))
     return work

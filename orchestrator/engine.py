@@ -27,6 +27,7 @@ from orchestrator.config import Config
 from orchestrator.contracts import Contracts
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
+from orchestrator.models.base import Nobody, Service
 from orchestrator.place import Control, Halted, NoRoom, Turn
 from orchestrator.ready import branch_name, ground, start_block, unmet
 from orchestrator.sandbox.choose import Choice, choose
@@ -67,6 +68,7 @@ class Engine:
         author: str,
         only: frozenset[str] | None = None,
         sandbox: Callable[[], Choice] | None = None,
+        models: Service | None = None,
     ) -> None:
         self.journal = journal
         self._workspace, self._config, self._repo, self._only = workspace, config, repo, only
@@ -88,6 +90,7 @@ class Engine:
             write=journal.append,
             sound=self._sound,
             turn=Turn(),
+            models=models or Nobody(),
             room=threading.Semaphore(config.settings.parallel),
         )
         self._conductors: dict[str, Conductor] = {}
@@ -140,6 +143,7 @@ class Engine:
             self._pool.shutdown(wait=True)
             for thread in threads:
                 thread.join()
+            self._shop.models.close()
             with contextlib.suppress(DiskFull):
                 self.journal.append(New("engine.stopped", {}))
             self._alerts.close()
@@ -222,7 +226,7 @@ class Engine:
             self._seen = event.seq
             room = event.type.partition(".")[0]
             self._unsettled |= room in ("ticket", "attempt", "asked")
-            if room in ("proposal", "asked") or event.type == "ticket.admitted":
+            if room in ("proposal", "asked", "said") or event.type == "ticket.admitted":
                 self._parked.pop(event.ticket, None)
                 self._interrupt_if_void(event)
             if event.type in ("proposal.used", "ticket.rolled-back", "consent.given"):
@@ -234,7 +238,11 @@ class Engine:
         if job is None or conductor is None or conductor.attempt is None:
             return
         asked, revision = self.journal.views.wish(event.ticket)
-        if asked in ("cancel", "retry") or revision != conductor.attempt.revision:
+        if (
+            asked in ("cancel", "retry")
+            or event.type == "asked.take-over"
+            or revision != conductor.attempt.revision
+        ):
             job.control.stop.set()
 
     def _reap(self) -> None:

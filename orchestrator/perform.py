@@ -15,13 +15,18 @@ from typing import Any
 
 from orchestrator import landing, runs, worktrees
 from orchestrator.actions import (
+    Act,
     Action,
+    Adopt,
+    Back,
+    Call,
     Close,
     Command,
     FollowUp,
     Land,
     Merge,
     Prepare,
+    Probe,
     Rehearse,
     Restore,
     Run,
@@ -42,7 +47,9 @@ _STOP_GRACE = 10.0  # seconds a child run gets to write a last checkpoint
 def perform(action: Action, attempt: Attempt, place: Place) -> Performed:
     """Do one action and say what came of it."""
     done = _DRIVERS[type(action)](action, attempt, place)
-    if isinstance(action, (Command, Verify, Rehearse)):  # evidence says what held the commands that made it
+    if (
+        isinstance(action, (Command, Verify, Rehearse, Probe)) or done.exit is not None
+    ):  # evidence says what held the commands that made it
         return replace(done, result={**done.result, "isolation": place.sandbox.isolation})
     return done
 
@@ -51,30 +58,24 @@ def perform(action: Action, attempt: Attempt, place: Place) -> Performed:
 
 
 def _prepare(action: Prepare, attempt: Attempt, place: Place) -> Performed:
-    path = _worktree(attempt, place)
+    path = place.worktree(attempt)
     return Performed("done", {"worktree": path.relative_to(place.workspace.root).as_posix()})
 
 
-def _worktree(attempt: Attempt, place: Place) -> Path:
-    """The attempt's worktree, made again at its last checkpoint if somebody took it away."""
-    path = place.workspace.worktree(attempt.ticket, attempt.number)
-    return worktrees.add(place.repo, path, attempt.head, f"refs/heads/{attempt.branch}")
-
-
 def _restore(action: Restore, attempt: Attempt, place: Place) -> Performed:
-    path = _worktree(attempt, place)
+    path = place.worktree(attempt)
     try:
         kept = worktrees.restore(place.repo, path, action.commit)
     except (GitError, OSError) as error:
         if not unrecordable(error):
             raise
         worktrees.discard(place.repo, path)
-        kept = worktrees.restore(place.repo, _worktree(attempt, place), action.commit)
+        kept = worktrees.restore(place.repo, place.worktree(attempt), action.commit)
     return Performed("done", {"trash": kept} if kept else {})
 
 
 def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
-    path = _worktree(attempt, place)
+    path = place.worktree(attempt)
     finished = spawn(action.command, path, action.timeout, attempt, place)
     output = place.blobs.put(finished.output) if finished.output else ""
     if finished.reason in ("timeout", "stopped"):
@@ -94,7 +95,7 @@ def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
         checkpoint = worktrees.checkpoint(
             place.repo,
             path,
-            _private_ref(attempt),
+            place.private_ref(attempt),
             f"{attempt.ticket}: {action.command.splitlines()[0][:60]}",
             place.author,
             stamp(attempt.at / 1000),
@@ -109,10 +110,6 @@ def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
         )
     result = {"checkpoint": asdict(checkpoint), "progress": (action.index + 1) / action.total}
     return Performed("done", result, finished.exit, finished.seconds, output)
-
-
-def _private_ref(attempt: Attempt) -> str:
-    return f"refs/jetbox/{attempt.ticket}/{attempt.number}"
 
 
 def trash_ref(ticket: str, attempt: int) -> str:
@@ -281,6 +278,8 @@ def _close(action: Close, attempt: Attempt, place: Place) -> Performed:
         runs.stop(again, 1.0)
         shutil.rmtree(again, ignore_errors=True)
     place.workspace.live(attempt.ticket, attempt.number).unlink(missing_ok=True)
+    place.workspace.stream(attempt.ticket, attempt.number).unlink(missing_ok=True)
+    shutil.rmtree(place.workspace.flight(attempt.ticket, attempt.number), ignore_errors=True)
     if not attempt.base:
         return Performed("done")
     repo, path = place.repo, place.workspace.worktree(attempt.ticket, attempt.number)
@@ -295,7 +294,7 @@ def _close(action: Close, attempt: Attempt, place: Place) -> Performed:
     worktrees.remove(repo, gate, base=attempt.head)
     if action.state != "failed":  # a failed attempt's branch stays to be looked at
         _drop(repo, f"refs/heads/{attempt.branch}", attempt.head)
-    _drop(repo, _private_ref(attempt), attempt.head)
+    _drop(repo, place.private_ref(attempt), attempt.head)
     landing.release_all(repo, attempt.ticket, attempt.number)
     return Performed("done", {"trash": kept} if kept else {})
 
@@ -318,6 +317,18 @@ def _drop(repo: Repo, ref: str, expected: str) -> None:
         repo.compare_and_swap(ref, None, expected)
 
 
+def _agent(name: str) -> Callable[[Any, Attempt, Place], Performed]:
+    """One of the agent's drivers, loaded when an agent is at work."""
+
+    def driver(action: Any, attempt: Attempt, place: Place) -> Performed:
+        from orchestrator.agent import drive
+
+        done: Performed = getattr(drive, name)(action, attempt, place)
+        return done
+
+    return driver
+
+
 _DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
     Prepare: _prepare,
     Restore: _restore,
@@ -329,4 +340,9 @@ _DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
     Land: _land,
     FollowUp: _follow_up,
     Close: _close,
+    Call: _agent("call"),
+    Act: _agent("act"),
+    Probe: _agent("probe"),
+    Back: _agent("back"),
+    Adopt: _agent("adopt"),
 }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator import worktrees
 from orchestrator.attempt import Attempt
+from orchestrator.checks import Check
 from orchestrator.git import Repo
+from orchestrator.models.base import Service
 from orchestrator.process import Finished
 from orchestrator.sandbox.sandbox import Sandbox
 from state.blobs import Blobs
@@ -83,6 +88,39 @@ class Place:
     anchor: Callable[[], str]  # the chain's head, for the trailer of a merge
     sound: Callable[[], None]  # returns once the whole chain has been checked, raises when it is broken
     turn: Turn
+    models: Service
+    checks: Sequence[Check] = ()
+
+    def worktree(self, attempt: Attempt) -> Path:
+        """The attempt's worktree, made again at its last checkpoint if somebody took it away."""
+        path = self.workspace.worktree(attempt.ticket, attempt.number)
+        return worktrees.add(self.repo, path, attempt.head, f"refs/heads/{attempt.branch}")
+
+    def private_ref(self, attempt: Attempt) -> str:
+        """What holds the attempt's checkpoints."""
+        return f"refs/jetbox/{attempt.ticket}/{attempt.number}"
+
+    def within(self, seconds: float | None) -> threading.Event:
+        """Set when the action is to be ended, or its time is over."""
+        return _Until(self.control.stop, seconds)
+
+
+class _Until(threading.Event):
+    """Another event, or the clock: whichever comes first."""
+
+    def __init__(self, other: threading.Event, seconds: float | None) -> None:
+        super().__init__()
+        self._other = other
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._other.is_set() or time.monotonic() >= self._end
+
+    def wait(self, timeout: float | None = None) -> bool:
+        end = min(self._end, math.inf if timeout is None else time.monotonic() + timeout)
+        while not self.is_set() and (left := end - time.monotonic()) > 0:
+            self._other.wait(min(left, 3600.0))
+        return self.is_set()
 
 
 class Halted(Exception):

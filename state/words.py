@@ -22,6 +22,9 @@ if sys.platform != "win32":
     import pwd
 
 
+_LONGEST_ANSWER = 8_000  # characters: it goes into a prompt
+
+
 class Refused(Exception):
     """The word was not taken; the message says why and what to do."""
 
@@ -51,10 +54,42 @@ def approve(
 
     Raises:
         Stale: the content has changed or the proposal is void.
-        Refused: there is no such proposal, it has been decided already, or it cannot be sealed.
+        Refused: there is no such proposal, it has been decided already, it is a question that wants an
+            answer, or it cannot be sealed.
     """
-    who = by or person()
     found = _open(journal.views, proposal, digest)
+    if found.subject.get("options"):
+        raise Refused(f"{found.id} is a question with options: choose one, a yes would say nothing")
+    return _approve(journal, found, by, sealer, signoff)
+
+
+def answer(
+    journal: Journal,
+    proposal: str,
+    digest: str,
+    text: str,
+    by: str | None = None,
+    *,
+    sealer: Sealer | None = None,
+) -> Event:
+    """Answer a question that has options: with one of them, word for word, or in own words.
+
+    The answer is the contract's `signoff`, so that it is sealed with it.
+
+    Raises:
+        Stale: the question has changed or is void.
+        Refused: no answer, no such question, it has been decided already, or it cannot be sealed.
+    """
+    found = _open(journal.views, proposal, digest)
+    if not found.subject.get("options"):
+        raise Refused(f"{found.id} is no question with options: approve or deny it")
+    if not text.strip():
+        raise Refused("an empty answer says nothing: choose an option, or write what is to be done")
+    return _approve(journal, found, by, sealer, text.strip()[:_LONGEST_ANSWER])
+
+
+def _approve(journal: Journal, found: Proposal, by: str | None, sealer: Sealer | None, signoff: str) -> Event:
+    who, digest = by or person(), found.digest
     ticket = journal.views.ticket(found.ticket)
     back = str((ticket.spec if ticket else {}).get("rollback") or "revert")
     record = _contract(journal, found, who, sealer, signoff, {"how": back, "rehearsed": ""})
@@ -111,6 +146,58 @@ def deny(journal: Journal, proposal: str, digest: str, reason: str, by: str | No
         return [New("proposal.denied", body, found.ticket, found.attempt)]
 
     return journal.transact(decide)[0]
+
+
+def comment(journal: Journal, ticket: str, text: str, by: str | None = None) -> Event:
+    """Say something to whoever works on a ticket now; an agent reads it before its next turn.
+
+    Raises:
+        Refused: nothing is said, or nobody works on it.
+    """
+
+    def decide(views: Views) -> list[New]:
+        card = _live(views, ticket, "retry it with a comment")
+        if not text.strip():
+            raise Refused("an empty comment says nothing")
+        body = {"by": by or person(), "text": text.strip()[:_LONGEST_ANSWER]}
+        return [New("said.comment", body, ticket, card.attempt)]
+
+    return journal.transact(decide)[0]
+
+
+def take_over(journal: Journal, ticket: str, by: str | None = None) -> Event:
+    """Take the worktree over: nothing is done in it until it is handed back.
+
+    Raises:
+        Refused: nobody works on the ticket, so there is no worktree.
+    """
+
+    def decide(views: Views) -> list[New]:
+        card = _live(views, ticket, "retry it first")
+        return [New("asked.take-over", {"by": by or person()}, ticket, card.attempt)]
+
+    return journal.transact(decide)[0]
+
+
+def hand_back(journal: Journal, ticket: str, by: str | None = None) -> Event:
+    """Hand the worktree back: what stands in it becomes a checkpoint, and the checks run.
+
+    Raises:
+        Refused: nobody works on the ticket.
+    """
+
+    def decide(views: Views) -> list[New]:
+        card = _live(views, ticket, "there is nothing to hand back")
+        return [New("asked.hand-back", {"by": by or person()}, ticket, card.attempt)]
+
+    return journal.transact(decide)[0]
+
+
+def _live(views: Views, ticket: str, hint: str) -> Card:
+    card = _card(views, ticket)
+    if card.state not in LIVE:
+        raise Refused(f"{ticket} is {card.state}, nobody works on it: {hint}")
+    return card
 
 
 def cancel(journal: Journal, ticket: str, by: str | None = None) -> Event:

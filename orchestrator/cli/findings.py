@@ -103,12 +103,7 @@ def _gpu() -> Finding:
 
 
 def _models() -> Finding:
-    from orchestrator.kinds.code import CODE, server
-
-    if obstacle := CODE.obstacle():
-        said, _, cure = obstacle.partition(": ")
-        return _finding("models", "note", said, cure)
-    return _finding("models", "ok", "a model server answers at {}:{}".format(*server()))
+    return _finding("models", "note", "no model is configured")
 
 
 def _approvals() -> list[Finding]:

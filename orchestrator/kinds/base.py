@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.actions import Decision
 from orchestrator.attempt import Attempt
+from orchestrator.checks import Check
+from orchestrator.models.base import Service
 from orchestrator.world import World
+from state.workspace import Workspace
 from tickets.kinds import Approval
 
 
@@ -28,12 +31,14 @@ class Kind(Protocol):
     options: type[BaseModel]
     approvals: frozenset[Approval]
     output: Literal["change", "artifact"]
+    heeds: bool
+    """Whether a denied merge goes on in the same attempt, with the reason as a comment."""
 
-    def work(self, attempt: Attempt, world: World) -> Decision | None:
+    def work(self, attempt: Attempt, checks: Sequence[Check], world: World) -> Decision | None:
         """The next piece of work; None when it is all done."""
         ...
 
-    def obstacle(self) -> str | None:
+    def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
         """What this kind needs and does not find on this machine, with the cure. May look; never changes."""
         ...
 

@@ -1,67 +1,46 @@
-"""Kind `code`: a local model changes the repository.
-
-This version looks for a model server and says what it finds; it brings no agent to work with one yet.
-"""
+"""Kind `code`: a local model changes the repository, one recorded turn at a time."""
 
 from __future__ import annotations
 
-import os
-import socket
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from orchestrator import user
-from orchestrator.actions import Decision, Wait
+from orchestrator.actions import Decision
+from orchestrator.agent.options import CodeOptions, way
+from orchestrator.agent.work import next_step
 from orchestrator.attempt import Attempt
-from orchestrator.kinds.base import Options
-from orchestrator.reach import NotAllowed, Reach, Server, reach
+from orchestrator.checks import Check
+from orchestrator.models.base import Service
 from orchestrator.world import World
+from state.workspace import Workspace
 from tickets.kinds import Approval
-from tickets.problems import TicketError
 
-
-class CodeOptions(Options):
-    """What a `code` ticket's `with` holds: nothing yet."""
+PERSONAS = ("planner", "critic")
+"""Who works on a ticket beside its own persona."""
 
 
 class Code:
-    """Waits for a model server."""
+    """Plan, criticise, act, verify; see `orchestrator/agent/work.py`."""
 
     name = "code"
     options: type[BaseModel] = CodeOptions
     approvals: frozenset[Approval] = frozenset({"merge"})
     output: Literal["change", "artifact"] = "change"
+    heeds = True
 
-    def work(self, attempt: Attempt, world: World) -> Decision | None:
-        """There is no agent in this version."""
-        return Wait("a model server answers, but this version has no agent for it: use kind `run`")
+    def work(self, attempt: Attempt, checks: Sequence[Check], world: World) -> Decision | None:
+        """The next turn, or what it asks for."""
+        return next_step(attempt, checks, world, way(attempt.spec))
 
-    def obstacle(self) -> str | None:
-        """Whether a model server answers that may be asked."""
-        try:
-            found = _reach()
-        except TicketError as error:
-            return f"your own settings cannot be read: {error.problems[0]}"
-        if found.refused:
-            return found.refused
-        host, port = found.ollama
-        try:
-            socket.create_connection((host, port), timeout=0.5).close()
-        except NotAllowed:
-            return f"{host}:{port} came to your `servers` after the engine had started: start it anew"
-        except OSError:
-            return f"no model server answers at {host}:{port}: start Ollama, and this goes on"
-        return None
+    def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
+        """Whether the models that its personas speak through can be asked."""
+        from orchestrator.personas import roles  # reads files: only where a ticket is at work
 
-
-def server() -> Server:
-    """The model server: `OLLAMA_HOST`, else Ollama's own."""
-    return _reach().ollama
-
-
-def _reach() -> Reach:
-    return reach(user.load().servers, os.environ.get("OLLAMA_HOST"))
+        wanted = way(spec)
+        names = (wanted.persona, *(PERSONAS if wanted.plans and not wanted.stages else ()))
+        return models.obstacle(roles(names, workspace.personas))
 
 
 CODE = Code()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from orchestrator.actions import Close, Decision, Run
 from orchestrator.attempt import Attempt
+from orchestrator.checks import Check
 from orchestrator.decide import time_left
 from orchestrator.kinds.base import Options
+from orchestrator.models.base import Service
 from orchestrator.world import World
+from state.workspace import Workspace
 from tickets.kinds import Approval
 
 
@@ -38,8 +42,9 @@ class Datagen:
     options: type[BaseModel] = DatagenOptions
     approvals: frozenset[Approval] = frozenset()
     output: Literal["change", "artifact"] = "artifact"
+    heeds = False
 
-    def work(self, attempt: Attempt, world: World) -> Decision | None:
+    def work(self, attempt: Attempt, checks: Sequence[Check], world: World) -> Decision | None:
         """The run, until it has a result."""
         options = DatagenOptions.model_validate(attempt.spec.get("with") or {})
         found = attempt.done.get("run")
@@ -49,7 +54,7 @@ class Datagen:
             return Close("failed", str(found.result["why"]))
         return None
 
-    def obstacle(self) -> str | None:
+    def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
         """The recipes are here."""
         return None
 

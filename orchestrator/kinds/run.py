@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from orchestrator.actions import Close, Command, Decision
 from orchestrator.attempt import Attempt
+from orchestrator.checks import Check
 from orchestrator.decide import time_left
 from orchestrator.kinds.base import Options
+from orchestrator.models.base import Service
 from orchestrator.world import World
+from state.workspace import Workspace
 from tickets.kinds import Approval
 
 CommandLine = Annotated[str, Field(min_length=1, max_length=8192)]
@@ -45,8 +49,9 @@ class Run:
     options: type[BaseModel] = RunOptions
     approvals: frozenset[Approval] = frozenset({"merge"})
     output: Literal["change", "artifact"] = "change"
+    heeds = False
 
-    def work(self, attempt: Attempt, world: World) -> Decision | None:
+    def work(self, attempt: Attempt, checks: Sequence[Check], world: World) -> Decision | None:
         """The first command that has not succeeded yet."""
         steps = RunOptions.model_validate(attempt.spec["with"]).steps
         for index, step in enumerate(steps):
@@ -59,7 +64,7 @@ class Run:
                 return Close("failed", f"`{command}` {found.result['why']}")
         return None
 
-    def obstacle(self) -> str | None:
+    def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
         """Commands bring what they need."""
         return None
 
