@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MOST = 512 * 1024  # bytes of one call that are shown; a reply that is longer is whole in the journal
+_HEAD = 400  # bytes by which one call is told from the next: they hold who is asked for what
 
 
 class Piece(NamedTuple):
@@ -43,14 +45,39 @@ class Writer:
 
 def read(path: Path) -> list[Piece]:
     """The pieces so far, neighbours of one sort joined; empty where there is nothing."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST)
-    except OSError:
-        return []
+    return Reader(path).more()[1]
+
+
+class Reader:
+    """Follows a file from call to call: news costs what the news is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._head = b""
+
+    def more(self) -> tuple[bool, list[Piece]]:
+        """Whether another call has begun since the last time, and the pieces that have come of this one."""
+        try:
+            with self.path.open("rb") as file:
+                head, size = file.read(_HEAD), file.seek(0, os.SEEK_END)
+                anew = self._offset > size or (self._offset > 0 and head[: len(self._head)] != self._head)
+                if anew:
+                    self._offset = 0
+                self._head = head
+                file.seek(self._offset)
+                data = file.read(MOST)
+        except OSError:
+            return False, []
+        whole = data.rfind(b"\n") + 1  # the rest of a line that is half written comes with the next look
+        self._offset += whole
+        return anew, _joined(data[:whole])
+
+
+def _joined(data: bytes) -> list[Piece]:
     pieces: list[Piece] = []
     for line in data.splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             sort, text = _piece(json.loads(line))
             if pieces and pieces[-1].sort == sort:
                 pieces[-1] = Piece(sort, pieces[-1].text + text)

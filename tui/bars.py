@@ -5,7 +5,7 @@ Each is drawn from values and asks for a repaint only when what it would show ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from textual import events
 from textual.strip import Strip
@@ -15,7 +15,10 @@ from tui.commands import Command, key_name
 from tui.context import Context
 from tui.draw import Piece, line
 from tui.look import Look
+from tui.machine import Cell
 from tui.safe_text import width
+
+_MODELS = 36  # cells for the models: a name, or why they pause
 
 
 class Bar(Widget):
@@ -82,7 +85,8 @@ class TopBar(Bar):
         at = 9
         waiting = len(self.context.feed.inbox)
         ticket = look.clip(self.context.selected, 16) if self.context.selected else "Ticket"
-        for key, name, title in (("1", "board", "Board"), ("2", "ticket", ticket), ("4", "inbox", "Inbox")):
+        titles = (("1", "board", "Board"), ("2", "ticket", ticket), ("4", "inbox", "Inbox"))
+        for key, name, title in (*titles, ("5", "models", "Models")):
             here = name == self.screen_name
             back = "raised" if here else "bar"
             count = f" {look.g.warn}{waiting}" if name == "inbox" and waiting else ""
@@ -114,7 +118,12 @@ class StatusBar(Bar):
         """Engine, counts, message."""
         context, feed = self.context, self.context.feed
         counts = tuple(sorted((k, n) for k, n in feed.counts.items() if n))
-        return context.look, feed.engine, counts, len(feed.inbox), self._message(), feed.problem
+        said = self._message(), self._models()
+        return context.look, feed.engine, counts, len(feed.inbox), said, feed.problem
+
+    def _models(self) -> Cell | None:
+        context = self.context
+        return context.machine.cell(context.now(), context.feed.engine.state)
 
     def _message(self) -> tuple[str, str] | None:
         said = self.context.said
@@ -124,22 +133,35 @@ class StatusBar(Bar):
 
     def render_line(self, y: int) -> Strip:
         """The bar."""
-        context, look, cells = self.context, self.context.look, self.size.width
+        look, cells = self.context.look, self.size.width
         ground = look("text", "bar")
-        left: list[Piece] = [(" ", ground), *self._engine(look), *self._sandbox(look), ("  ", ground)]
+        left: list[Piece] = [(" ", ground), *self._engine(look), *self._sandbox(look)]
         if message := self._message():
             text, tone = message
+            left.append(("  ", ground))
             left.append((look.text(text), look(tone, "bar", bold=tone != "text")))
             return line(cells, ground, left, [(" ", ground)], look.g.ellipsis)
-        feed = context.feed
+        used = sum(width(text) for text, _ in left)
+        for item in self._items(look):
+            size = 2 + sum(width(text) for text, _ in item)
+            if used + size > cells:  # an item is there as a whole, or not at all
+                break
+            left += [("  ", ground), *item]
+            used += size
+        return line(cells, ground, left, [], look.g.ellipsis)
+
+    def _items(self, look: Look) -> Iterator[list[Piece]]:
+        """What there is to say, what matters most first."""
+        feed = self.context.feed
         if feed.inbox:
-            left.append((f"{look.g.warn} {len(feed.inbox)} need you", look("waiting", "bar", bold=True)))
-            left.append(("  ", ground))
+            yield [(f"{look.g.warn} {len(feed.inbox)} need you", look("waiting", "bar", bold=True))]
+        if cell := self._models():
+            text = look.clip(cell.text, _MODELS)
+            yield [(f"{look.glyph(cell.state)} ", look(cell.role, "bar")), (text, look("muted", "bar"))]
         for state in ("running", "waiting", "review", "ready", "backlog", "failed", "broken", "landed"):
             if count := feed.counts[state]:
-                left.append((f"{look.glyph(state)} ", look(state, "bar")))
-                left.append((f"{count:,} {state}  ", look("muted", "bar")))
-        return line(cells, ground, left, [], look.g.ellipsis)
+                glyph = (f"{look.glyph(state)} ", look(state, "bar"))
+                yield [glyph, (f"{count:,} {state}", look("muted", "bar"))]
 
     def _engine(self, look: Look) -> list[Piece]:
         engine = self.context.feed.engine

@@ -24,6 +24,7 @@ from tui.board.screen import BoardScreen
 from tui.context import Context, Said
 from tui.feed import Change, Feed
 from tui.look import look_for
+from tui.machine import Sight
 from tui.screen import CockpitScreen
 
 if TYPE_CHECKING:
@@ -77,10 +78,12 @@ class Cockpit(App[None], inherit_bindings=False):
             sealed=self.sealed,
             go=self.go,
             start_engine=self.start_engine,
+            machine=Sight(self.workspace.machine),
         )
         self._start_engine = start_engine
         self._sealer = sealer
         self._named: dict[str, CockpitScreen] = {}
+        self._seeing: threading.Thread | None = None
         self._toasts: Toasts | None = None  # made with the first news: the first paint need not wait for it
         self.feed.open()
         self._heard = self.feed.seq
@@ -167,6 +170,9 @@ class Cockpit(App[None], inherit_bindings=False):
         self.notify(text, title=title, severity=severity, timeout=seconds, markup=False)
 
     def _tick(self) -> None:
+        if self.context.machine.changed() and (self._seeing is None or not self._seeing.is_alive()):
+            self._seeing = threading.Thread(target=self.context.machine.look, name="machine", daemon=True)
+            self._seeing.start()
         if isinstance(self.screen, CockpitScreen):
             self.screen.tick()
         self._tell()
@@ -199,6 +205,10 @@ class Cockpit(App[None], inherit_bindings=False):
             from tui.ticket.screen import TicketScreen
 
             return TicketScreen(self.context)
+        if name == "models":
+            from tui.models.screen import ModelsScreen
+
+            return ModelsScreen(self.context)
         from tui.inbox.screen import InboxScreen
 
         return InboxScreen(self.context)

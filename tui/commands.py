@@ -48,6 +48,7 @@ EVERYWHERE = (
     Command("board", ("1",), "Board", "Show the board", group="Go to"),
     Command("ticket", ("2",), "Ticket", "Show the ticket that is selected", group="Go to"),
     Command("inbox", ("4",), "Inbox", "Show what waits for you", group="Go to"),
+    Command("models", ("5",), "Models", "Show the models and what they hold of the machine", group="Go to"),
     Command("help", ("?",), "help", "Show every key and what it does now", bar=True, group="Cockpit"),
     Command("palette", (":", "ctrl+p"), "commands", "Find a command by name", group="Cockpit", listed=False),
     Command("theme", ("t",), "Light or dark", "Change between light and dark", group="Cockpit"),
@@ -76,7 +77,7 @@ MOVING = (
 ON_TICKET = (
     Command("cancel", ("c",), "cancel", "Cancel the ticket; what was made goes to the trash", bar=True),
     Command("retry", ("r",), "retry", "Try again", bar=True),
-    Command("comment", ("e",), "retry with a comment", "Try again with a comment for whoever tries"),
+    Command("comment", ("e",), "comment", "Tell the agent at work; where none is: try again with a comment"),
     Command("undo", ("u",), "undo", "Undo what you last did, where it can be undone"),
     Command("rollback", ("b",), "roll back", "Undo what landed, by a new commit on the base branch"),
     Command("restore", ("w",), "bring back work", "Bring back what the trash holds, on a branch"),

@@ -11,6 +11,7 @@ from state.journal import Journal
 from state.workspace import Workspace
 from tui.feed import Feed
 from tui.look import Look
+from tui.machine import Sight
 
 if TYPE_CHECKING:
     from state.contract import Sealer
@@ -43,9 +44,11 @@ class Context:
     sealed: Callable[[Callable[[Journal, Sealer], object], str, Callable[[], None] | None], None]
     """The same for a word that is sealed, as approvals are: the word is handed the person's sealer."""
     go: Callable[[str, str], None]
-    """Show a screen (board, ticket, inbox, back), at a ticket where one is named."""
+    """Show a screen (board, ticket, inbox, models, back), at a ticket where one is named."""
     start_engine: Callable[[], str]
     """Start the engine beside the screen; why not, or ''."""
+    machine: Sight
+    """What the models hold of the machine, as last seen."""
     said: Said | None = None
     last_key: float = float("-inf")
     undo: tuple[str, Callable[[Journal], object], str] | None = None

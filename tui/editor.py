@@ -40,6 +40,31 @@ def open_path(app: App[None], path: Path) -> str:
     return "" if done.returncode == 0 else f"{command[0]} ended with exit {done.returncode}"
 
 
+_FILES_ONLY = frozenset(("nano", "pico", "ed", "joe", "mcedit", "notepad", "micro", "ne"))
+
+
+def open_folder(app: App[None], path: Path) -> str:
+    """Open a folder: in the person's editor, or in their shell where that takes only files or is not known.
+
+    What went wrong, in one line, or ''.
+    """
+    command, shell = editor(), False
+    if not command or Path(command[0]).name.lower().removesuffix(".exe") in _FILES_ONLY:
+        name, other = ("COMSPEC", "cmd.exe") if sys.platform == "win32" else ("SHELL", "/bin/sh")
+        command, shell = [os.environ.get(name) or other], True
+    try:
+        with app.suspend():
+            if shell:
+                print(f"\nThis is a shell in {path}. Leave it with `exit` when you are done.\n", flush=True)
+            done = subprocess.run(command if shell else [*command, str(path)], cwd=path, check=False)
+    except SuspendNotSupported:
+        return "This terminal cannot be handed to an editor"
+    except OSError as error:
+        return f"{command[0]} cannot be started: {error.strerror or error}"
+    app.refresh()
+    return "" if shell or done.returncode == 0 else f"{command[0]} ended with exit {done.returncode}"
+
+
 def open_bytes(app: App[None], data: bytes, name: str) -> str:
     """Open a copy of some bytes: what the journal names stays what it is."""
     with tempfile.TemporaryDirectory(prefix="jetbox-") as folder:

@@ -193,6 +193,10 @@ class CockpitScreen(Screen[None], inherit_bindings=False):
         """To the inbox."""
         self.context.go("inbox", "")
 
+    def do_models(self) -> None:
+        """To the models."""
+        self.context.go("models", "")
+
     def do_help(self) -> None:
         """The keys of this screen."""
         from tui.sheets.help import Help

@@ -31,11 +31,12 @@ class TabBar(Bar):
         look, cells = self.context.look, self.size.width
         self._spots.clear()
         pieces: list[Piece] = []
+        gap = " " if sum(width(look.text(name)) + 2 for name in self.names) <= cells else ""
         at = 0
         for index, name in enumerate(self.names):
             here = index == self.at
             back = "raised" if here and len(self.names) > 1 else "bg"
-            text = f" {look.text(name)} "
+            text = f" {look.text(name)}{gap}"
             pieces.append((text, look("text" if here else "muted", back, bold=here)))
             self.spot(at, at + width(text), str(index))
             at += width(text)

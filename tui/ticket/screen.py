@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.containers import Container
 from textual.widget import Widget
 
+from state.agent_view import AgentView
 from state.blobs import BlobDamaged
 from state.views import Attempt, Receipt, Ticket
 from tui.commands import MOVING, ON_TICKET, Command
@@ -16,19 +17,21 @@ from tui.diff import Diff, DiffDoc, load
 from tui.editor import open_bytes, open_path
 from tui.feed import Change
 from tui.lines import Line, Lines, Text
-from tui.on_ticket import OnTicket
 from tui.page import Page
 from tui.tabs import TabBar
+from tui.ticket.agent_bar import AgentBar
+from tui.ticket.context_page import context_page
 from tui.ticket.events import EventsDoc
-from tui.ticket.output import OutputDoc, Tail
+from tui.ticket.given import Given
 from tui.ticket.overview import overview, receipts_page
+from tui.ticket.take_over import TakesOver
 from tui.ticket.tree import Tree, TreeDoc
 
-TABS = ("Overview", "Output", "Diff", "Checks", "Events", "Files")
-_OVERVIEW, _OUTPUT, _DIFF, _CHECKS, _EVENTS, _FILES = range(6)
+TABS = ("Overview", "Output", "Diff", "Checks", "Events", "Files", "Context")
+_OVERVIEW, _OUTPUT, _DIFF, _CHECKS, _EVENTS, _FILES, _CONTEXT = range(7)
 
 
-class TicketScreen(OnTicket):
+class TicketScreen(TakesOver):
     """Two panes; the keys that move act on the one that is active."""
 
     NAME = "ticket"
@@ -47,7 +50,14 @@ class TicketScreen(OnTicket):
         Command("pane:-1", ("left", "h"), "to the tree", "Fold, or to the tree", group="Move", listed=False),
         Command("fold", ("enter", "space"), "fold", "Fold a task; on an action: its output"),
         Command("follow", ("f",), "follow", "Follow the running action again", bar=True),
-        Command("edit", ("o",), "open", "Open the diff, the output or the worktree in your editor", bar=True),
+        Command(
+            "edit",
+            ("o",),
+            "open",
+            "Open the diff or output shown, else the worktree; an agent's you take over",
+            bar=True,
+        ),
+        Command("handback", ("p",), "hand back", "Hand the worktree you took over back: its checks run"),
         *ON_TICKET,
         Command("attempt:-1", ("[",), "attempt before", "The attempt before"),
         Command("attempt:1", ("]",), "next attempt", "The attempt after"),
@@ -70,7 +80,10 @@ class TicketScreen(OnTicket):
         self.receipts: list[Receipt] = []
         self.number = 0
         self._diff: tuple[str, Diff] = ("", Diff())
-        self._tail: Tail | None = None
+        self.agent = AgentView("", 0)
+        self.agent_bar = AgentBar(context)
+        self._given = Given(context)
+        self._agent_of: object = None
         self._events: EventsDoc | None = None
         self._shown: object = None
 
@@ -78,6 +91,7 @@ class TicketScreen(OnTicket):
         """Two panes with a line above each."""
         side = Container(self.tree_bar, self.tree_pane, classes="side")
         main = Container(self.tabs, self.text_pane, classes="main")
+        yield self.agent_bar
         yield Container(side, main, classes="panes")
 
     @property
@@ -90,7 +104,7 @@ class TicketScreen(OnTicket):
         verb, _, argument = name.partition(":")
         if verb == "attempt" and self.number + int(argument) not in {a.number for a in self.attempts}:
             return f"there is no attempt {'before' if argument == '-1' else 'after'} this one"
-        if name == "follow" and self.following:
+        if name == "follow" and self.following and (self.text_pane.sticky or not self.pulsing):
             return "the running action is followed already"
         return super().why_not(name)
 
@@ -103,7 +117,8 @@ class TicketScreen(OnTicket):
             self.context.selected = ticket
             self.parts = Tree()
             self.tabs.at = _OVERVIEW
-            self._events, self._tail, self._shown = None, None, None
+            self._events, self._shown = None, None
+            self._given.forget()
             self._load()
 
     def feed_changed(self, change: Change) -> None:
@@ -132,6 +147,14 @@ class TicketScreen(OnTicket):
             self._diff = (name, load(self.context.blobs, name) if name else Diff())
         if self._events is not None:
             self._events.more()
+        of = (self.ticket_id, self.number, journal)
+        if of != self._agent_of:
+            self.agent, self._agent_of = AgentView(self.ticket_id, self.number), of
+        if self.ticket.card.kind != "run":
+            self.agent.more(views)
+        self.agent_bar.show(self.agent)
+        self.tabs.names = list(TABS if self.agent.there else TABS[:_CONTEXT])
+        self.tabs.at = min(self.tabs.at, len(self.tabs.names) - 1)
         self._show_tree(self.parts.current() if self.following else selected)
         self._show_text(keep=True)
 
@@ -161,14 +184,14 @@ class TicketScreen(OnTicket):
         self._shown = shown
         pane.sticky = tab == _OUTPUT if not keep else pane.sticky
         if tab == _OUTPUT:
-            self._show_output(keep)
+            pane.show(self._given.show(self.ticket_id, self.number, node, self.agent), keep=keep)
         elif tab == _DIFF:
             self._show_diff(keep)
         elif tab == _EVENTS:
             self._show_events(keep)
         else:
-            make = {_OVERVIEW: self._overview, _CHECKS: self._checks, _FILES: self._files}[tab]
-            pane.show(Text(make), keep=keep)
+            pages = {_OVERVIEW: self._overview, _CHECKS: self._checks, _FILES: self._files}
+            pane.show(Text(pages.get(tab, self._ledger)), keep=keep)
         self.tabs.sync()
 
     def _overview(self, cells: int) -> list[Line]:
@@ -187,6 +210,14 @@ class TicketScreen(OnTicket):
 
     def _checks(self, cells: int) -> list[Line]:
         return receipts_page(Page(self.context.look, cells), self.receipts, self.context.look).lines
+
+    def _ledger(self, cells: int) -> list[Line]:
+        """Of the call that is selected, else of the last one that has a ledger."""
+        node = self.parts.action(self._selected_key())
+        call = self.agent.calls.get(node.seq) if node is not None else None
+        if call is None or not call.ledger:
+            call = next((each for each in reversed(self.agent.calls.values()) if each.ledger), None)
+        return context_page(Page(self.context.look, cells), call, self.context.blobs).lines
 
     def _files(self, cells: int) -> list[Line]:
         assert self.ticket is not None
@@ -243,51 +274,15 @@ class TicketScreen(OnTicket):
         page.text(text, "muted")
         return page.lines
 
-    # Output --------------------------------------------------------------------------------------
-
-    def _output_path(self) -> tuple[Path | None, str]:
-        """Where the output of the selected action is, and what to say above it."""
-        node = self.parts.action(self._selected_key())
-        if node is None:
-            return None, "Nothing has run here yet."
-        if node.output:
-            return self.context.blobs.path(node.output.removeprefix("blob:")), f"{node.title}: {node.state}"
-        if node.state == "running":
-            workspace = self.context.workspace
-            live = workspace.live(self.ticket_id, self.number)
-            run = workspace.run(self.ticket_id, self.number) / "output.log"
-            return (run if run.exists() and not live.exists() else live), f"{node.title}: running, followed"
-        return None, f"{node.title}: {node.state}, it printed nothing"
-
-    def _show_output(self, keep: bool) -> None:
-        path, note = self._output_path()
-        if path is None:
-            self._tail = None
-            self.text_pane.show(Text(lambda cells: self._said(cells, note)), keep=keep)
-            return
-        if self._tail is None or self._tail.path != path:
-            self._tail = Tail(path)
-            self._tail.read()
-        if self._tail.skipped:
-            note += f", the first {self._tail.skipped:,} bytes are left out: o opens all of it"
-        lines = self._tail.all_lines()
-        if self._tail.problem:
-            note = self._tail.problem
-        elif not lines:
-            note += ", nothing printed"
-        self.text_pane.show(OutputDoc(lines, self.context.look, note), keep=keep)
-
     @property
     def pulsing(self) -> bool:
         """An output is on the screen that may grow."""
-        return self.tabs.at == _OUTPUT and self._tail is not None
+        return self.tabs.at == _OUTPUT and self._given.follows
 
     def pulse(self) -> None:
         """Follow what is being printed."""
-        if self.tabs.at == _OUTPUT and self._tail is not None:
-            node = self.parts.action(self._selected_key())
-            if node is not None and node.state == "running" and self._tail.read():
-                self._show_output(keep=True)
+        if self.pulsing and (doc := self._given.more()) is not None:
+            self.text_pane.show(doc, keep=True)
 
     def tick(self) -> None:
         """Running times go on."""
@@ -295,6 +290,7 @@ class TicketScreen(OnTicket):
             for at, row in enumerate(self.parts.rows):
                 if row.node is not None and row.node.state == "running":
                     self.tree_pane.repaint_line(at)
+        self.agent_bar.sync()
         super().tick()
 
     # Keys ----------------------------------------------------------------------------------------
@@ -313,7 +309,7 @@ class TicketScreen(OnTicket):
     def _moved(self) -> None:
         self.following = False
         self._show_tree(self._selected_key())
-        if self.tabs.at == _OUTPUT:
+        if self.tabs.at in (_OUTPUT, _CONTEXT):
             self._show_text()
 
     def do_move(self, by: str) -> None:
@@ -330,7 +326,7 @@ class TicketScreen(OnTicket):
 
     def do_tab(self, by: str) -> None:
         """Another tab."""
-        self._open_tab((self.tabs.at + int(by)) % len(TABS))
+        self._open_tab((self.tabs.at + int(by)) % len(self.tabs.names))
 
     def _open_tab(self, at: int) -> None:
         self.tabs.at = at
@@ -387,13 +383,16 @@ class TicketScreen(OnTicket):
             self._load()
 
     def do_edit(self) -> None:
-        """Open what the tab shows in the editor."""
+        """Open what the tab shows in the editor; an agent's worktree is taken over with it."""
         blobs, tab = self.context.blobs, self.tabs.at
         try:
             if tab == _DIFF and self._diff[0]:
                 why = open_bytes(self.app, blobs.get(self._diff[0]), f"{self.ticket_id}.diff")
-            elif tab == _OUTPUT and self._tail is not None:
-                why = open_bytes(self.app, self._tail.path.read_bytes(), f"{self.ticket_id}.log")
+            elif tab == _OUTPUT and self._given.path is not None:
+                why = open_bytes(self.app, self._given.path.read_bytes(), f"{self.ticket_id}.log")
+            elif self.can_take:
+                why = ""
+                self.take_over()
             else:
                 worktree = self.context.workspace.worktree(self.ticket_id, self.number)
                 spec = self.context.workspace.root / (self.ticket.path if self.ticket else "")
@@ -405,6 +404,7 @@ class TicketScreen(OnTicket):
 
     def look_changed(self) -> None:
         """Other colours."""
+        self._given.forget()
         self._show_tree(self._selected_key())
         self._show_text(keep=False)
         super().look_changed()

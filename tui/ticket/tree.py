@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from state.views import Card, Node
+from tui.amounts import brief
 from tui.lines import Line
 from tui.look import Look
 from tui.times import span
 
+NARROW = 36
+"""Cells below which the tree gives its room to the titles."""
 _ROLES = {"running": "running", "done": "landed", "failed": "failed", "interrupted": "cancelled"}
 
 
@@ -82,9 +85,11 @@ class TreeDoc:
     def __init__(self, tree: Tree, card: Card, look: Look, now: Callable[[], int], active: bool) -> None:
         self._tree, self._card, self._look, self._now = tree, card, look, now
         self._active = active
+        self._narrow = False
 
     def lay(self, cells: int) -> int:
         """One line a row."""
+        self._narrow = cells < NARROW
         return len(self._tree.rows)
 
     def line(self, at: int, selected: bool) -> tuple[Line, Line, str]:
@@ -101,17 +106,17 @@ class TreeDoc:
         bold = node.level == "task"
         left = [
             edge,
-            ("  " * row.depth, look("text", back)),
+            ((" " if self._narrow else "  ") * row.depth, look("text", back)),
             (f"{mark} " if node.level == "task" else "", look("muted", back)),
             (f"{look.glyph(node.state)} ", look(role, back)),
             (look.text(node.title), look("text" if bold or selected else "muted", back, bold=bold)),
         ]
+        seconds = node.seconds
         if node.state == "running":
-            time = span((self._now() - node.started) / 1000, look.g.dash)
-        elif node.seconds is not None:
-            time = span(node.seconds, look.g.dash)
-        else:
-            time = span((node.ended - node.started) / 1000 if node.ended else None, look.g.dash)
+            seconds = (self._now() - node.started) / 1000
+        elif seconds is None and node.ended:
+            seconds = (node.ended - node.started) / 1000
+        time = brief(seconds) if self._narrow and seconds is not None else span(seconds, look.g.dash)
         word = node.state if node.state in ("failed", "interrupted") else ""
         right = [(f" {word} " if word else " ", look(role, back)), (f"{time} ", look("muted", back))]
         return left, right, back
