@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.providers.base import Chunk, Kind, ProviderError, Request, Text, Thought, Usage
+from orchestrator.providers.answers import count, failure, text
+from orchestrator.providers.base import Chunk, ProviderError, Request, Text, Thought, Usage
 from orchestrator.providers.stream import Told, whole
 
 
@@ -72,11 +73,11 @@ def read_chunk(data: Mapping[str, Any]) -> list[Piece]:
         if not isinstance(delta, dict | None) or not isinstance(choice, dict):
             raise ProviderError("mid-stream", "the server sent a chunk whose `delta` cannot be read")
         delta = delta or {}
-        thought = _text(delta, "reasoning_content") or _text(delta, "reasoning")
+        thought = text(delta, "reasoning_content") or text(delta, "reasoning")
         if thought:
             pieces.append(Thought(thought))
-        if text := _text(delta, "content"):
-            pieces.append(Text(text))
+        if said := text(delta, "content"):
+            pieces.append(Text(said))
         if (reason := choice.get("finish_reason")) is not None:
             pieces.append(Ended(str(reason)[:40]))
     if (usage := _usage(data)) is not None:
@@ -84,40 +85,14 @@ def read_chunk(data: Mapping[str, Any]) -> list[Piece]:
     return pieces
 
 
-def failure(error: Any, status: int = 0) -> ProviderError:
-    """A server's own error as what would cure it. `error` is its text, or an object with `message`.
-
-    Args:
-        status: of HTTP, where the error came as one; 0 within a stream.
-    """
-    said = error.get("message", error) if isinstance(error, dict) else error
-    text = str(said)[:500]
-    low = text.lower()
-    kind: Kind
-    too_long = isinstance(error, dict) and error.get("type") == "exceed_context_size_error"
-    if too_long or (
-        "context" in low and any(word in low for word in ("exceed", "maximum", "too long", "larger"))
-    ):
-        kind = "truncated"
-    elif status == 404:
-        kind = "missing"
-    elif status in (408, 425, 429) or status >= 500:
-        kind = "transport"
-    elif status >= 400:
-        kind = "refused"
-    else:
-        kind = "mid-stream"
-    return ProviderError(kind, f"the model server says: {text}")
-
-
 class Reply:
     """Folds chunks into the stream of a provider, with its last word at `end` alone.
 
-    `counts` is as in `Told`. Hand in each chunk as it comes, and call `end` when the stream is over.
+    Hand in each chunk as it comes, and call `end` when the stream is over.
     """
 
-    def __init__(self, request: Request, counts: bool = False) -> None:
-        self._told = Told(request, counts)
+    def __init__(self, request: Request) -> None:
+        self._told = Told(request)
         self._reason: str | None = None
         self._usage = Usage()
 
@@ -144,30 +119,21 @@ class Reply:
                 self._usage = whole(piece, self._usage)
         return out
 
-    def end(self) -> list[Chunk]:
-        """What is left, and the one `Final`.
+    def end(self, counts: bool = False) -> list[Chunk]:
+        """What is left, and the one `Final`. `counts` is as in `Told.end`.
 
         Raises:
-            ProviderError: mid-stream where the server never gave a reason to end; empty; refused.
+            ProviderError: mid-stream where the server never gave a reason to end; empty; truncated.
         """
         if self._reason is None:
             raise ProviderError("mid-stream", "the server ended its reply without saying that it is complete")
         if self._reason in ("content_filter", "error", "abort"):
             raise ProviderError("mid-stream", f"the server ended its reply with `{self._reason}`")
-        return self._told.end(self._usage, cut=self._reason == "length")
-
-
-def _text(delta: Mapping[str, Any], key: str) -> str:
-    value = delta.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ProviderError("mid-stream", f"the server sent a chunk whose `{key}` is no text")
-    return value
+        return self._told.end(self._usage, cut=self._reason == "length", counts=counts)
 
 
 def _usage(data: Mapping[str, Any]) -> Usage | None:
-    """Counts by OpenAI's names, else by llama.cpp's: there the prompt is what was read plus what was cached."""
+    """Counts by OpenAI's names, else by llama.cpp's: the prompt is what was read and what was cached."""
     usage, timings = data.get("usage"), data.get("timings")
     if isinstance(usage, dict):
         details = usage.get("prompt_tokens_details")
@@ -180,10 +146,3 @@ def _usage(data: Mapping[str, Any]) -> Usage | None:
         prompt = None if read is None or kept is None else read + kept
         return Usage(prompt, kept, count(timings.get("predicted_n")))
     return None
-
-
-def count(value: Any) -> int | None:
-    """A number of tokens or bytes as a server tells it; None where it is no such thing."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 62:
-        return None
-    return value

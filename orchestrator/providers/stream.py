@@ -45,7 +45,7 @@ def fits(request: Request) -> None:
     if (sure := least(request.messages)) > request.context:
         raise ProviderError(
             "truncated",
-            f"the prompt takes {sure} tokens at least, and the context of {request.model} is {request.context}",
+            f"the prompt takes {sure} tokens at least, {request.model} has a context of {request.context}",
         )
 
 
@@ -61,17 +61,10 @@ def whole(new: Usage, before: Usage) -> Usage:
 
 
 class Told:
-    """What was heard of one reply so far. Its clock starts when it is made.
+    """What was heard of one reply so far. Its clock starts when it is made."""
 
-    Args:
-        request: what was asked.
-        counts: whether the server's count of the prompt is known to be of the whole prompt, so that it can
-            be held against what was sent.
-    """
-
-    def __init__(self, request: Request, counts: bool = False) -> None:
+    def __init__(self, request: Request) -> None:
         self._request = request
-        self._counts = counts
         self._began = time.monotonic()
         self._first: float | None = None
         self._chars = 0
@@ -124,13 +117,20 @@ class Told:
             self._held = ""
         return out
 
-    def end(self, usage: Usage, cut: bool) -> list[Chunk]:
+    def end(self, usage: Usage, cut: bool, counts: bool = False) -> list[Chunk]:
         """What was held back, and the `Final`. One that was cut may be empty: all of it went into thinking.
+
+        Args:
+            usage: the server's counts.
+            cut: whether it ended at its limit.
+            counts: whether the count of the prompt is known to be of all of it, cached or not, so that it can
+                be held against what was sent.
 
         Raises:
             ProviderError: empty; truncated.
         """
-        self._judge(usage)
+        if counts:
+            self._judge(usage)
         out: list[Chunk] = []
         if self._held:
             inside = self._state == "thought"
@@ -156,7 +156,7 @@ class Told:
             )
 
     def _judge(self, usage: Usage) -> None:
-        if not self._counts or not usage.prompt:
+        if not usage.prompt:
             return
         model, context, sure = self._request.model, self._request.context, least(self._request.messages)
         if usage.prompt < sure:
