@@ -64,6 +64,9 @@ TYPES: dict[str, str] = {
     "asked.retry": "a person's word: by, comment",
     "asked.rollback": "a person's word: by, contract",
     "asked.restore": "a person's word: by, attempt",
+    "asked.take-over": "a person's word: by; nothing is done in the worktree until it is handed back",
+    "asked.hand-back": "a person's word: by",
+    "said.comment": "a person's word to the agent at work: by, text",
     "consent.given": "a person's word: by, phrase, session (seq of engine.started), contract",
 }
 """Every event type and what its body holds. An event of another type is refused on writing."""

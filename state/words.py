@@ -22,6 +22,8 @@ if sys.platform != "win32":
     import pwd
 
 
+TAKES = "I take it over"
+"""The answer to a stuck agent's question by which a person takes the worktree: as `take_over` does."""
 _LONGEST_ANSWER = 8_000  # characters: it goes into a prompt
 
 
@@ -97,7 +99,10 @@ def _approve(journal: Journal, found: Proposal, by: str | None, sealer: Sealer |
     def decide(views: Views) -> list[New]:  # sealing may have taken the time of a passphrase
         again = _open(views, found.id, digest)
         body = {"id": again.id, "digest": digest, "by": who, "nonce": record["nonce"], "contract": record}
-        return [New("proposal.approved", body, again.ticket, again.attempt)]
+        said = [New("proposal.approved", body, again.ticket, again.attempt)]
+        if signoff == TAKES and TAKES in (again.subject.get("options") or ()):
+            said.append(New("asked.take-over", {"by": who}, again.ticket, again.attempt))
+        return said
 
     return journal.transact(decide)[0]
 
