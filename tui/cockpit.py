@@ -83,7 +83,6 @@ class Cockpit(App[None], inherit_bindings=False):
         self._start_engine = start_engine
         self._sealer = sealer
         self._named: dict[str, CockpitScreen] = {}
-        self._seeing: threading.Thread | None = None
         self._toasts: Toasts | None = None  # made with the first news: the first paint need not wait for it
         self.feed.open()
         self._heard = self.feed.seq
@@ -170,9 +169,8 @@ class Cockpit(App[None], inherit_bindings=False):
         self.notify(text, title=title, severity=severity, timeout=seconds, markup=False)
 
     def _tick(self) -> None:
-        if self.context.machine.changed() and (self._seeing is None or not self._seeing.is_alive()):
-            self._seeing = threading.Thread(target=self.context.machine.look, name="machine", daemon=True)
-            self._seeing.start()
+        if self.context.machine.changed():
+            self.context.machine.look()
         if isinstance(self.screen, CockpitScreen):
             self.screen.tick()
         self._tell()

@@ -44,7 +44,7 @@ class Sight:
         return self._stamp != self._read
 
     def look(self) -> None:
-        """Read the picture. The first time it loads what that takes, so do it beside the screen."""
+        """Read the picture: some kilobytes."""
         from state import machine
 
         stamp = self._stamp

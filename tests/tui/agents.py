@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,5 +191,5 @@ def picture(root: Path, at: int, **more: Any) -> None:
                 "real context 16384 of 40960 claimed", "follows a schema 20 of 20", "edits: whole 20 of 20, blocks 17 of 20")),
         ),
         reserve=2 * GIB,
-    ).model_copy(update=more)  # fmt: skip
-    write(Workspace(root).machine, machine)
+    )  # fmt: skip
+    write(Workspace(root).machine, replace(machine, **more))
