@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator import personas
 from orchestrator.checks import BUILT_IN
 from orchestrator.config import Config
 from orchestrator.kinds.base import Kind
@@ -41,11 +42,15 @@ class Admission:
         self._workspace = workspace
         self._kinds = kinds
         self._checks = frozenset(BUILT_IN) | frozenset(config.checks)
+        self._personas: frozenset[str] = frozenset()
         self._known: dict[str, _Known] = {}
 
     def scan(self, journal: Journal) -> int:
         """Bring the journal up to the files; returns how many events that took."""
         found = folder.scan(self._workspace.root)
+        who = personas.working(self._workspace.personas)
+        if who != self._personas:  # a ticket may be right now that was wrong, or the other way round
+            self._personas, self._known = who, {}
         for id_ in self._known.keys() - found.keys():
             del self._known[id_]
         for id_, file in found.items():
@@ -72,7 +77,7 @@ class Admission:
     def _read(self, file: folder.TicketFile) -> _Known:
         shown = file.path.relative_to(self._workspace.root).as_posix()
         try:
-            loaded = load_ticket(file.path, self._workspace.root, self._kinds, self._checks)
+            loaded = load_ticket(file.path, self._workspace.root, self._kinds, self._checks, self._personas)
         except TicketError as error:
             return _Known(file.signature, shown, problems=tuple(error.problems))
         except OSError as error:  # gone or changed while it was read: the next scan sees it

@@ -88,8 +88,8 @@ class Prompt(_Strict):
     constraints: Annotated[tuple[Short, ...], Field(max_length=40, strict=False)] = ()
     """What holds whatever the task is, one rule a line."""
     format: Prose
-    """What a reply looks like. `{verbs}` stands for an agent's actions, `{whole_file}` for the lines up to which
-    a file is rewritten whole."""
+    """What a reply looks like. `{verbs}` stands for an agent's actions, `{whole_file}` for the lines up to
+    which a file is rewritten whole."""
 
 
 class Example(_Strict):

@@ -68,19 +68,27 @@ def canonical(value: object) -> bytes:
 
 
 def load_ticket(
-    path: Path, root: Path, kinds: Mapping[str, KindSpec], check_names: Collection[str] | None = None
+    path: Path,
+    root: Path,
+    kinds: Mapping[str, KindSpec],
+    check_names: Collection[str] | None = None,
+    personas: Collection[str] | None = None,
 ) -> Loaded:
     """Read and check the ticket at `path` in the repository at `root`; `TicketError` holds every problem."""
     file = _relative(path, root)
-    return load_text(_read(path, root, file), file, kinds, check_names)
+    return load_text(_read(path, root, file), file, kinds, check_names, personas)
 
 
 def load_text(
-    text: bytes, file: str, kinds: Mapping[str, KindSpec], check_names: Collection[str] | None = None
+    text: bytes,
+    file: str,
+    kinds: Mapping[str, KindSpec],
+    check_names: Collection[str] | None = None,
+    personas: Collection[str] | None = None,
 ) -> Loaded:
     """Check a ticket's text; `file` is the name for messages, and its stem is the ticket's id.
 
-    Without `check_names` any name may stand under `accept`.
+    Without `check_names` any name may stand under `accept`, without `personas` any as the persona.
     """
     problems: list[Problem] = []
     name = _FILE_NAME.fullmatch(file.rpartition("/")[2])
@@ -102,7 +110,7 @@ def load_text(
         problems += explain(error.errors(include_url=False), Ticket, document, file)
     options, more = _options(document, file, kinds)
     problems += more
-    problems += _cross_checks(root, file, check_names)
+    problems += _cross_checks(root, file, check_names, personas)
     if problems or name is None or ticket is None or options is None:
         raise TicketError(in_order(problems))
     needs_at = dict(_needs(root))
@@ -141,9 +149,16 @@ def _options(
         return None, explain(error.errors(include_url=False), spec.options, document, file, ("with",))
 
 
-def _cross_checks(root: Node, file: str, check_names: Collection[str] | None) -> Iterator[Problem]:
+def _cross_checks(
+    root: Node, file: str, check_names: Collection[str] | None, personas: Collection[str] | None
+) -> Iterator[Problem]:
     """Find what only more than one value, or the workspace, can tell. Speaks of well-typed values only."""
     assert isinstance(root.items, dict)
+    who = root.items.get("persona")
+    if who is not None and personas is not None and is_name(who.value) and who.value not in personas:
+        near = did_you_mean(who.value, personas)
+        wrong = f"is {shown(who.value)}, no persona that works on tickets, expected {listed(personas)}{near}"
+        yield Problem(file, who.line, who.column, "persona", wrong)
     accept = root.items.get("accept")
     if accept is not None and isinstance(accept.items, list):
         for index, check in enumerate(accept.items):

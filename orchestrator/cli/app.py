@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import begin, health, later, look, sandbox, words, work
+from orchestrator.cli import begin, health, later, look, personas, sandbox, words, work
 from orchestrator.cli.output import Exit, Failed, complain
 
 _HELP = """Tickets in, reviewed branches out.
@@ -79,6 +79,10 @@ def _app() -> typer.Typer:
     for name, verb in sandbox.VERBS:
         sandbox.APP.command(name, help=_help(verb))(verb)
     app.add_typer(sandbox.APP, name="sandbox")
+    personas.APP.callback(help=_help(personas.every))(personas.every)
+    for name, verb in personas.VERBS:
+        personas.APP.command(name, help=_help(verb))(verb)
+    app.add_typer(personas.APP, name="personas")
     anything = {"allow_extra_args": True, "ignore_unknown_options": True}
     for name, verb in later.VERBS:
         app.command(name, help=_help(verb), context_settings=anything)(verb)

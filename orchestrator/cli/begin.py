@@ -158,7 +158,7 @@ def check(
 
 def _faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem]]:
     """How many files were asked for, and what is wrong with them, with the graph they are part of."""
-    from orchestrator import config
+    from orchestrator import config, personas
     from orchestrator.checks import BUILT_IN
     from orchestrator.kinds.base import installed
     from tickets import folder, graph
@@ -173,12 +173,13 @@ def _faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem
     except TicketError as error:
         found += error.problems
     kinds, known = installed(), folder.scan(workspace.root)
+    who = personas.working(workspace.personas)
     every = {file.path.absolute(): id_ for id_, file in known.items()}
     loaded: list[Loaded] = []
     asked = list(dict.fromkeys(wanted)) or list(every)
     for path in dict.fromkeys([*every, *asked]):
         try:
-            ticket = load_ticket(_within(path, workspace.root), workspace.root, kinds, names)
+            ticket = load_ticket(_within(path, workspace.root), workspace.root, kinds, names, who)
         except TicketError as error:
             if path in asked:
                 found += error.problems
@@ -212,15 +213,13 @@ def schema(
     Of a ticket, for editors; of a status event, a line of `.jetbox/status.jsonl`; or of what a verb prints
     with `--json`.
 
-    Names: ticket, event, proposal, status, inbox, log, show, check, verify, doctor, data.
+    Names: ticket, persona, event, proposal, status, inbox, log, show, personas, check, verify, doctor, data.
 
     Example:
       jetbox schema ticket > ticket.schema.json
     """
     from orchestrator.cli import models
 
-    if name == "persona":
-        raise Wrong("`persona` is not built yet: personas speak through models, and this version drives none")
     found = models.schema(name)
     if found is None:
         from tickets.problems import did_you_mean, listed

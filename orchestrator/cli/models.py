@@ -223,6 +223,20 @@ class DataResult(_Model):
     metrics: dict[str, int | float]
 
 
+class PersonaLine(_Model):
+    """One persona, as `jetbox personas --json` lists them."""
+
+    name: str
+    describe: str
+    role: str
+    """Of `models.yaml`: who answers."""
+    works: bool
+    """Whether it can be a ticket's persona."""
+    replies: Literal["actions", "json", "text"]
+    file: str | None
+    """The project's own file, or null where it is shipped."""
+
+
 OF_OUTPUT: dict[str, type[BaseModel]] = {
     "status": Status,
     "log": Event,
@@ -253,6 +267,13 @@ def _ticket() -> dict[str, Any]:
     return ticket_schema(installed())
 
 
+def _persona() -> dict[str, Any]:
+    from orchestrator.personas import Persona
+
+    made = Persona.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
 def _output(model: Any) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
@@ -268,7 +289,9 @@ def _status_event() -> dict[str, Any]:
 
 _SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "ticket": _ticket,
+    "persona": _persona,
     "event": _status_event,
     "inbox": lambda: _output(list[InboxLine]),
+    "personas": lambda: _output(list[PersonaLine]),
     **{name: partial(_output, model) for name, model in OF_OUTPUT.items()},
 }

@@ -151,8 +151,7 @@ def test_status_has_the_documented_keys(place: Place) -> None:
 def test_every_schema_there_is_can_be_printed(place: Place) -> None:
     for name in models.names():
         schema_of(name, place.root)
-    assert {"ticket", "event", "proposal", "status", "inbox", "log"} <= set(models.names())
-    assert jetbox("schema", "persona", cwd=place.root).returncode == 2
+    assert {"ticket", "persona", "event", "proposal", "status", "inbox", "log"} <= set(models.names())
     assert "did you mean 'status'?" in jetbox("schema", "statsu", cwd=place.root).stderr
 
 
