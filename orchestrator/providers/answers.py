@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.providers.base import Kind, ProviderError
 
+_CLOUD = re.compile(r"[-:]cloud$", re.IGNORECASE)
 _TOO_LONG = ("exceed", "maximum", "too long", "too large", "larger than")
 
 
@@ -91,3 +93,8 @@ def short(data: Mapping[str, Any], key: str) -> str:
     """A name or the like: at most 300 characters, '' where it is none."""
     value = data.get(key)
     return value[:300] if isinstance(value, str) else ""
+
+
+def cloud(model: str) -> bool:
+    """Whether a name says that Ollama's makers would run the model, and not the server itself."""
+    return bool(_CLOUD.search(model))

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.providers.answers import count, failure, objects, parse, short, text
+from orchestrator.providers.answers import cloud, count, failure, objects, parse, short, text
 from orchestrator.providers.base import Chunk, Found, Health, Loaded, ProviderError, Request, Usage
 from orchestrator.providers.stream import Told, fits
 from orchestrator.reach import server
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from orchestrator.providers.wire import Wire
 
-_CLOUD = re.compile(r"[-:]cloud$", re.IGNORECASE)
 _GPT_OSS = re.compile(r"(^|/)gpt-?oss", re.IGNORECASE)
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
 
@@ -190,7 +189,8 @@ class Ollama:
             if data.get("done") is True:
                 usage = _usage(data)
                 cut = data.get("done_reason") == "length"
-                yield from told.end(usage, cut, counts=usage.cached is not None or _counts_all(version))
+                counts = usage.cached is not None or _counts_all(version)
+                yield from told.end(usage, cut, counts, request.context)
                 ended = True
                 break
         if not ended and not stop.is_set():
@@ -258,7 +258,7 @@ class Ollama:
 
     def _own(self, model: str) -> None:
         """Refuse what would leave this server."""
-        if _CLOUD.search(model) or self._listed(model).remote:
+        if cloud(model) or self._listed(model).remote:
             raise ProviderError(
                 "refused",
                 f"{model} would be run by somebody else, and all that it is told would leave: never used",
@@ -327,7 +327,7 @@ def _plain(model: str) -> str:
 
 
 def _remote(name: str, told: Mapping[str, Any]) -> bool:
-    return bool(_CLOUD.search(name) or told.get("remote_host") or told.get("remote_model"))
+    return bool(cloud(name) or told.get("remote_host") or told.get("remote_model"))
 
 
 def _found(listed: Mapping[str, Any]) -> Found:

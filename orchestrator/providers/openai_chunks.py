@@ -119,8 +119,8 @@ class Reply:
                 self._usage = whole(piece, self._usage)
         return out
 
-    def end(self, counts: bool = False) -> list[Chunk]:
-        """What is left, and the one `Final`. `counts` is as in `Told.end`.
+    def end(self, counts: bool = False, context: int = 0) -> list[Chunk]:
+        """What is left, and the one `Final`. The arguments are as in `Told.end`.
 
         Raises:
             ProviderError: mid-stream where the server never gave a reason to end; empty; truncated.
@@ -129,7 +129,7 @@ class Reply:
             raise ProviderError("mid-stream", "the server ended its reply without saying that it is complete")
         if self._reason in ("content_filter", "error", "abort"):
             raise ProviderError("mid-stream", f"the server ended its reply with `{self._reason}`")
-        return self._told.end(self._usage, cut=self._reason == "length", counts=counts)
+        return self._told.end(self._usage, cut=self._reason == "length", counts=counts, context=context)
 
 
 def _usage(data: Mapping[str, Any]) -> Usage | None:

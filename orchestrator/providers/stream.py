@@ -117,7 +117,7 @@ class Told:
             self._held = ""
         return out
 
-    def end(self, usage: Usage, cut: bool, counts: bool = False) -> list[Chunk]:
+    def end(self, usage: Usage, cut: bool, counts: bool = False, context: int = 0) -> list[Chunk]:
         """What was held back, and the `Final`. One that was cut may be empty: all of it went into thinking.
 
         Args:
@@ -125,12 +125,13 @@ class Told:
             cut: whether it ended at its limit.
             counts: whether the count of the prompt is known to be of all of it, cached or not, so that it can
                 be held against what was sent.
+            context: tokens it really had, 0 where nobody knows: prompt and reply together cannot be more.
 
         Raises:
             ProviderError: empty; truncated.
         """
         if counts:
-            self._judge(usage)
+            self._judge(usage, context)
         out: list[Chunk] = []
         if self._held:
             inside = self._state == "thought"
@@ -155,15 +156,17 @@ class Told:
                 "length", f"{model} went on far beyond the {most} tokens it was given, and was ended"
             )
 
-    def _judge(self, usage: Usage) -> None:
+    def _judge(self, usage: Usage, context: int) -> None:
         if not usage.prompt:
             return
-        model, context, sure = self._request.model, self._request.context, least(self._request.messages)
+        model, sure = self._request.model, least(self._request.messages)
         if usage.prompt < sure:
             raise ProviderError(
                 "truncated", f"{model} saw {usage.prompt} tokens of a prompt of {sure} at least: it was cut"
             )
-        if usage.prompt + (usage.reply or 0) > context + 1:  # the last token is made, and never read again
+        if (
+            context and usage.prompt + (usage.reply or 0) > context + 1
+        ):  # the last token is made, and never read again
             raise ProviderError(
                 "truncated",
                 f"{model} took {usage.prompt} tokens and wrote {usage.reply or 0} in a context of {context}: "
