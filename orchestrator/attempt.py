@@ -33,6 +33,7 @@ class Outcome:
     status: str
     result: Mapping[str, Any]
     exit: int | None = None
+    began: int = 0  # seq of its intent
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _answered(attempt: Attempt, event: Event) -> Attempt:
 
 def _outcome(attempt: Attempt, event: Event) -> Attempt:
     body = event.body
-    outcome = Outcome(event.seq, body["status"], body.get("result") or {}, body.get("exit"))
+    outcome = Outcome(event.seq, body["status"], body.get("result") or {}, body.get("exit"), body["intent"])
     moved = outcome.result.get("checkpoint")
     broke = str(outcome.result.get("broke") or "")
     cut = outcome.status == "interrupted"

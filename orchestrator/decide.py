@@ -20,6 +20,7 @@ from orchestrator.actions import (
     Act,
     Action,
     Adopt,
+    Call,
     Close,
     Command,
     Decision,
@@ -108,7 +109,7 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
         return void
     if ask := permission(attempt, checks, world, _approvals(attempt, kind)):
         return ask
-    if budget := _budget(attempt, world):
+    if budget := _budget(attempt, world, ("time",)):
         return budget
     work: Decision | None = None
     if attempt.handed and not attempt.ok(Adopt(attempt.handed).key):
@@ -118,6 +119,8 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
         work = _after_interruption(attempt, work)
     if isinstance(work, Action) and not work.alone and world.obstacle:
         return Wait(world.obstacle)
+    if isinstance(work, Call) and (budget := _budget(attempt, world, ("turns", "tokens"))):
+        return budget
     if work is not None:
         return work
     if kind.output == "change":
@@ -174,10 +177,10 @@ def _approvals(attempt: Attempt, kind: Kind) -> frozenset[str]:
     return kind.approvals | frozenset(attempt.spec.get("approve") or ())
 
 
-def _budget(attempt: Attempt, world: World) -> Decision | None:
+def _budget(attempt: Attempt, world: World, units: Sequence[str]) -> Decision | None:
     """A budget that is spent asks for more, and loses nothing."""
     for unit, (used, allowed) in spent(attempt).items():
-        if allowed is None or used < allowed:
+        if unit not in units or allowed is None or used < allowed:
             continue
         given = (attempt.spec.get("budget") or {}).get(unit, TURNS)
         shown = (

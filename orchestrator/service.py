@@ -14,6 +14,7 @@ from orchestrator.engine import Engine
 from orchestrator.git import Repo
 from orchestrator.kinds.base import installed
 from orchestrator.leftovers import clear_stale_locks
+from orchestrator.models.base import Service
 from orchestrator.reach import guard, reach
 from orchestrator.sandbox.choose import Choice
 from orchestrator.workspaces import set_up
@@ -38,6 +39,7 @@ def serve(
     until_idle: bool = False,
     follow: Callable[[Event], None] | None = None,
     sandbox: Callable[[], Choice] | None = None,
+    models: Service | None = None,
 ) -> None:
     """Run the engine in the foreground until it is idle (if asked so), stopped, or told by a signal.
 
@@ -59,7 +61,7 @@ def serve(
         clear_stale_locks(repo)
         journal = Journal.open(workspace.journal)
         try:
-            engine = Engine(workspace, settings, installed(), journal, repo, author(repo), only, sandbox)
+            engine = Engine(workspace, settings, installed(), journal, repo, author(repo), only, sandbox, models)
             may = reach(settings.user.servers, os.environ.get("OLLAMA_HOST")).servers
             with guard(may), _signals(engine) as came:
                 engine.run(_until(engine, until_idle, follow))

@@ -123,7 +123,7 @@ def build(
 
     task = _task(attempt, checks)
     front = [task]
-    if call.purpose == "act" and len(said.plan) > 1:
+    if call.purpose == "act" and _parts(attempt, said):
         front.append(_plan(said))
     shown_map = f"# The repository\n\n{background.map}" if background.map else ""
     files = "\n\n".join(_file(path, text) for path, text in (*background.outlines, *background.files))
@@ -195,6 +195,11 @@ def _task(attempt: Attempt, checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
+def _parts(attempt: Attempt, said: Talk) -> bool:
+    """Whether the plan says more than the goal does."""
+    return len(said.plan) > 1 or (bool(said.plan) and said.plan[0].title != attempt.spec["goal"])
+
+
 def _plan(said: Talk) -> str:
     lines = [
         f"{number}. {part.title}" + (f" (shown by `{part.probe}`)" if part.probe else "")
@@ -259,7 +264,7 @@ def _story(attempt: Attempt, said: Talk, call: Call, read: Read) -> Story:
 def head(attempt: Attempt, said: Talk, call: Call) -> str:
     """The last lines of a prompt: where in the goal the turn is, and what the ladder has to say."""
     where = f"[{attempt.spec['goal']}"
-    if len(said.plan) > 1 or call.subtask > len(said.plan):
+    if _parts(attempt, said):
         of = f" of {len(said.plan)}" if call.subtask <= len(said.plan) else ""
         where += f" > subtask {call.subtask}{of}: {call.about}"
     lines = [f"{where} > turn {call.number}]"]

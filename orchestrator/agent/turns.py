@@ -107,7 +107,9 @@ def _done(attempt: Attempt) -> Iterator[Item]:
         if sort is None or outcome.status == "interrupted" or key.startswith(("check:base", "check:merged")):
             continue
         ok = outcome.status == "done" and bool(outcome.result.get("passed", outcome.result.get("ok", True)))
-        yield Item(outcome.seq, sort, key, outcome.result, ok or bool(outcome.result.get("skipped")))
+        # What was said while a model was being asked comes after its reply: the call had not heard it.
+        seq = outcome.began if sort == "call" else outcome.seq
+        yield Item(seq, sort, key, outcome.result, ok or bool(outcome.result.get("skipped")))
 
 
 def _said(attempt: Attempt) -> Iterator[Item]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import unknown
-from orchestrator.actions import Act, Back, Call, Close, Decision, Probe, Propose, Verify, Wait
+from orchestrator.actions import Act, Back, Call, Close, Decision, Probe, Propose, Verify, Void, Wait
 from orchestrator.agent import stuck
 from orchestrator.agent.turns import OWN, Item, Subtask, Talk, talk
 from orchestrator.asking import asked, ground
@@ -51,7 +51,7 @@ def next_step(attempt: Attempt, checks: Sequence[Check], world: World, way: Way)
         return trouble
     if not said.planned:
         return _planning(attempt, said)
-    if word := _given_up(attempt, said):
+    if word := _overtaken(attempt, said) or _given_up(attempt, said):
         return word
     if pending := _pending(attempt, said, world):
         return pending
@@ -104,6 +104,17 @@ def _trouble(attempt: Attempt, said: Talk, world: World) -> Decision | None:
     return _question(attempt, world, question, _TROUBLE, 0, about="server", call=number, round=len(answered))
 
 
+def _overtaken(attempt: Attempt, said: Talk) -> Decision | None:
+    """A question that a person has answered with their own work."""
+    call = said.last_call
+    if call is None or not any(item.sort == "adopt" and item.seq > call.seq for item in said.items):
+        return None
+    for word in attempt.words:
+        if word.state == "open" and word.subject.get("options"):
+            return Void(word.id, "you have worked on it yourself")
+    return None
+
+
 def _given_up(attempt: Attempt, said: Talk) -> Decision | None:
     """What the person chose when the agent was stuck, where it is not simply to go on."""
     choice = next((item for item in reversed(said.items) if item.sort == "answer"), None)
@@ -146,7 +157,7 @@ def _pending(attempt: Attempt, said: Talk, world: World) -> Decision | None:
     verb: Mapping[str, Any] = call.result["verb"]
     number = int(call.result["turn"])
     if verb["verb"] == "ask":
-        if any(item.sort in ("answer", "comment") and item.seq > call.seq for item in said.items):
+        if any(item.sort in ("answer", "comment", "adopt") and item.seq > call.seq for item in said.items):
             return None
         options = verb.get("options") or ("decide yourself",)
         return _question(

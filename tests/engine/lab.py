@@ -21,6 +21,7 @@ from orchestrator import config, service
 from orchestrator.engine import Engine
 from orchestrator.git import Repo
 from orchestrator.kinds.base import installed
+from orchestrator.models.base import Nobody, Service
 from orchestrator.process import MARK
 from orchestrator.workspaces import set_up
 from state import words
@@ -58,6 +59,7 @@ class Lab:
         root.mkdir(parents=True)
         self.root, self.workspace = root, Workspace(root)
         self.sandbox = unheld  # of engines in this process
+        self.models: Service = Nobody()  # likewise
         self.engines: list[subprocess.Popen[bytes]] = []
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.name", "A User")
@@ -130,7 +132,9 @@ class Lab:
 
     def run(self) -> None:
         """Have an engine do all that can be done now, and leave."""
-        service.serve(self.workspace, until_idle=True, sandbox=self.sandbox(self.workspace))
+        service.serve(
+            self.workspace, until_idle=True, sandbox=self.sandbox(self.workspace), models=self.models
+        )
 
     @contextlib.contextmanager
     def engine(self) -> Iterator[Engine]:
@@ -148,6 +152,7 @@ class Lab:
             repo,
             service.author(repo),
             sandbox=self.sandbox(self.workspace),
+            models=self.models,
         )
         ended: list[BaseException] = []
 
