@@ -258,7 +258,9 @@ def _says(status: str, result: Mapping[str, Any]) -> str:
     if plan := _titles(_map(result.get("plan"))):
         return f"a plan of {len(plan)} subtask{'s' if len(plan) != 1 else ''}"
     if verdict := _map(result.get("verdict")):
-        return "the plan is criticised: " + (_text(verdict, "verdict") or "see the reply")
+        found = verdict.get("findings")
+        count = len(found) if isinstance(found, list) else 0
+        return "the plan is good" if verdict.get("ok") is True else f"{count} found wrong with the plan"
     if status in ("interrupted", "failed"):
         why = _text(result, "why") or _text(result, "error") or status
         failure = _text(result, "failure") or _text(result, "failed")

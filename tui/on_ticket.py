@@ -12,6 +12,7 @@ from state.agent_view import listens
 from state.journal import Journal
 from tickets.lifecycle import ENDED, LIVE
 from tui.screen import CockpitScreen
+from tui.tell import tell
 
 if TYPE_CHECKING:
     from state.contract import Sealer
@@ -103,27 +104,12 @@ class OnTicket(CockpitScreen):
 
         ticket = self.target
         if listens(self.context.feed.cards[ticket]):
-            self._tell(ticket)
+            tell(self, ticket)
             return
         about = (
             "A new attempt begins and is told this. A live one is ended first, its work goes to the trash."
         )
         self.show(Prompt(f"Try {ticket} again", about, lambda text: self._retry(ticket, text), needed=True))
-
-    def _tell(self, ticket: str) -> None:
-        """Say something to the agent; the attempt goes on."""
-        from tui.sheets.prompt import Prompt
-
-        def write(text: str) -> None:
-            def word(journal: Journal) -> object:
-                from state import words
-
-                return words.comment(journal, ticket, text)
-
-            self.context.speak(word, f"{ticket}: the agent is told before its next turn", None)
-
-        about = "The agent reads this before its next turn. Its attempt goes on; nothing is ended."
-        self.show(Prompt(f"Tell the agent of {ticket}", about, write, needed=True))
 
     def _retry(self, ticket: str, comment: str) -> None:
         def word(journal: Journal) -> object:

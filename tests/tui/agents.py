@@ -127,7 +127,13 @@ def working(root: Path) -> Agent:
     story.reply("TICKET-7", first, "Plan", "{}", purpose="plan", role="planner", plan=plan)
     second = story.ask_model("TICKET-7", "Plan", "critique")
     story.reply(
-        "TICKET-7", second, "Plan", "{}", purpose="critique", role="critic", verdict={"verdict": "good"}
+        "TICKET-7",
+        second,
+        "Plan",
+        "{}",
+        purpose="critique",
+        role="critic",
+        verdict={"reason": "", "findings": [], "ok": True},
     )
     third = story.ask_model("TICKET-7", ONE)
     story.reply("TICKET-7", third, ONE, "READ calc/parse.py", verb={"verb": "read", "what": "calc/parse.py"})

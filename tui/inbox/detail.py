@@ -9,6 +9,7 @@ from typing import Any
 from state.views import Card, Proposal, verdict
 from tui.diff import Diff
 from tui.inbox.offer import receipts_of
+from tui.inbox.question import has_options, question
 from tui.page import Page
 from tui.times import age, clock
 
@@ -16,6 +17,7 @@ _SHOWN = frozenset(
     ("ticket", "attempt", "revision", "base_ref", "base", "head", "tree", "diff", "changed", "receipts",
      "rollback", "isolation", "notable", "new", "hosts", "commands", "bytes", "inside")
 )  # fmt: skip
+_ANSWERED = frozenset(("question", "options", "recommended"))  # shown by the question itself
 _FILES = 12
 
 _TITLES = {
@@ -29,8 +31,10 @@ def title_of(kind: str) -> str:
     return _TITLES.get(kind, kind)
 
 
-def detail(page: Page, proposal: Proposal, card: Card | None, diff: Diff, refused: str, now: int) -> Page:
-    """Write the proposal."""
+def detail(
+    page: Page, proposal: Proposal, card: Card | None, diff: Diff, refused: str, now: int, chosen: int = 0
+) -> Page:
+    """Write the proposal; of a question with options, `chosen` is the index of the marked one."""
     look, subject = page.look, proposal.subject
     page.title(proposal.summary)
     page.text(
@@ -42,7 +46,11 @@ def detail(page: Page, proposal: Proposal, card: Card | None, diff: Diff, refuse
     if refused:
         bad = "red" in refused.split() or "damaged" in refused
         glyph, role = (look.g.cross, "failed") if bad else (look.g.warn, "waiting")
-        page.item(glyph, role, f"Cannot be approved now: {refused}")
+        page.item(
+            glyph, role, f"Cannot be {'answered' if has_options(proposal) else 'approved'} now: {refused}"
+        )
+    elif has_options(proposal):
+        question(page, proposal, chosen)
     else:
         page.item(look.g.tick, "landed", "Can be approved: a, after you have looked")
     _receipts(page, proposal)
@@ -59,7 +67,7 @@ def detail(page: Page, proposal: Proposal, card: Card | None, diff: Diff, refuse
             into = f"{subject['base_ref']} at " if key == "base" and subject.get("base_ref") else ""
             page.field(label, f"{into}{subject[key]}", "muted")
     for key, value in subject.items():
-        if key not in _SHOWN:
+        if key not in _SHOWN and not (key in _ANSWERED and has_options(proposal) and not refused):
             _value(page, key, value)
     page.field("attempt", str(proposal.attempt), "muted")
     page.field("digest", proposal.digest, "muted")

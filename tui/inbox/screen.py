@@ -6,12 +6,15 @@ it is drawn and handed on unchanged, so that anything that moved meanwhile is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.containers import Container
 from textual.widget import Widget
 
+from state.agent_view import listens
 from state.blobs import BlobDamaged
 from state.journal import Journal
 from state.views import Proposal
@@ -23,6 +26,7 @@ from tui.feed import Change
 from tui.inbox.detail import detail, title_of
 from tui.inbox.listing import ROWS, ListDoc
 from tui.inbox.offer import WITH_NUMBER, refusal
+from tui.inbox.question import has_options, options, recommended
 from tui.lines import Line, Lines, Text
 from tui.page import Page
 from tui.screen import CockpitScreen
@@ -30,6 +34,7 @@ from tui.sheets.confirm import TypeToConfirm
 from tui.sheets.gate import TOO_SOON, settled
 from tui.sheets.prompt import Prompt
 from tui.tabs import TabBar
+from tui.tell import tell
 
 if TYPE_CHECKING:
     from state.contract import Sealer
@@ -44,10 +49,21 @@ class InboxScreen(CockpitScreen):
     NAME = "inbox"
     TITLE_ = "inbox"
     KEYMAP = (
-        Command("approve", ("a",), "approve", "Approve what is shown", bar=True),
+        Command(
+            "approve", ("a",), "approve", "Approve what is shown; answer with the marked option", bar=True
+        ),
         Command("deny", ("d",), "deny", "Deny it, with a reason for whoever tries next", bar=True),
-        Command("comment", ("e",), "try again", "Have it tried again, with a comment", bar=True),
-        Command("tab", ("tab", "shift+tab"), "diff", "The summary, or the diff", bar=True),
+        Command(
+            "comment",
+            ("e",),
+            "comment",
+            "Answer in your own words; tell the agent; else: have it tried again",
+            bar=True,
+        ),
+        Command("tab:1", ("tab",), "diff", "The summary, or the diff; mark the next option", bar=True),
+        Command(
+            "tab:-1", ("shift+tab",), "option before", "Mark the option before", group="Move", listed=False
+        ),
         Command("edit", ("o",), "open", "Open the diff or the worktree in your editor", bar=True),
         Command("open", ("enter",), "ticket", "Show the ticket", bar=True),
         Command("next:1", ("down", "j"), "next", "The next item", group="Move", listed=False),
@@ -81,6 +97,7 @@ class InboxScreen(CockpitScreen):
         self._diff_of: str | None = None
         self._diff_seen: set[str] = set()
         self._shown: object = None
+        self._chosen: dict[str, int] = {}  # by the question's digest: the mark stays where it was put
 
     def body(self) -> Iterable[Widget]:
         """Two panes with a line above each."""
@@ -92,13 +109,31 @@ class InboxScreen(CockpitScreen):
 
     def why_not(self, name: str) -> str:
         """Why a command does nothing now."""
-        if name in (*_DECIDING, "tab", "edit", "open") and self.item is None:
+        verb, item = name.partition(":")[0], self.item
+        if verb not in (*_DECIDING, "tab", "edit", "open"):
+            return super().why_not(name)
+        if item is None:
             return "nothing waits for you"
-        if name == "approve" and self.item is not None:
-            return self._refusal(self.item)
-        if name == "tab" and self.item is not None and not self.item.diff:
-            return "this changes no file: there is no diff"
+        match verb:
+            case "approve" if why := self._refusal(item):
+                return why
+            case "approve" if has_options(item) and not options(item):
+                return "it offers no options that can be shown: e answers in your own words"
+            case "edit" if not item.diff and self._listens(item):
+                return "its agent has the worktree: enter shows the ticket, o there takes it over"
+            case "tab" if not item.diff and not options(item):
+                return "this changes no file: there is no diff"
         return super().why_not(name)
+
+    def in_bar(self) -> Sequence[tuple[Command, str]]:
+        """As everywhere, with the words that fit what is shown."""
+        item = self.item
+        if item is None:
+            return super().in_bar()
+        named = {"comment": "comment" if self._listens(item) else "try again"}
+        if has_options(item):
+            named = {"approve": "answer", "comment": "own words", "tab:1": "mark"}
+        return [(replace(c, label=named.get(c.name, c.label)), why) for c, why in super().in_bar()]
 
     def _refusal(self, item: Proposal) -> str:
         card = self.context.feed.cards.get(item.ticket)
@@ -192,8 +227,11 @@ class InboxScreen(CockpitScreen):
         assert self.item is not None
         card = self.context.feed.cards.get(self.item.ticket)
         page = Page(self.context.look, cells)
-        refused = self._refusal(self.item)
-        return detail(page, self.item, card, self._diff, refused, self.context.now()).lines
+        refused, now = self._refusal(self.item), self.context.now()
+        return detail(page, self.item, card, self._diff, refused, now, self._marked(self.item)).lines
+
+    def _marked(self, item: Proposal) -> int:
+        return self._chosen.get(item.digest, max(0, recommended(item)))
 
     def _empty(self, cells: int) -> list[Line]:
         page = Page(self.context.look, cells)
@@ -229,8 +267,13 @@ class InboxScreen(CockpitScreen):
         """The text to an end."""
         self.text_pane.end(by == "1")
 
-    def do_tab(self) -> None:
-        """The summary, or the diff."""
+    def do_tab(self, by: str) -> None:
+        """The summary, or the diff; of a question, another option."""
+        item = self.item
+        if item is not None and (count := len(options(item))):
+            self._chosen[item.digest] = (self._marked(item) + int(by)) % count
+            self._show(keep=True)
+            return
         self._open_tab(_SUMMARY if self.tabs.at == _DIFF else _DIFF)
 
     def _open_tab(self, at: int) -> None:
@@ -249,6 +292,9 @@ class InboxScreen(CockpitScreen):
         """Approve what is shown; what changes the base asks for the ticket's number first."""
         item = self.item
         if item is None:
+            return
+        if has_options(item):
+            self._answer(item, options(item)[self._marked(item)])
             return
         if item.kind not in WITH_NUMBER:
             self._approve(item, "a")
@@ -274,6 +320,14 @@ class InboxScreen(CockpitScreen):
 
         self.context.sealed(word, f"{item.ticket}: approved", None)
 
+    def _answer(self, item: Proposal, text: str) -> None:
+        def word(journal: Journal, sealer: Sealer) -> object:
+            from state import words
+
+            return words.answer(journal, item.id, item.digest, text, sealer=sealer)
+
+        self.context.sealed(word, f"{item.ticket}: answered", None)
+
     def do_deny(self) -> None:
         """Deny, with a reason."""
         item = self.item
@@ -288,13 +342,27 @@ class InboxScreen(CockpitScreen):
 
             self._write(word, f"{item.ticket}: denied")
 
-        about = f"{item.summary}. The reason is told to whoever tries next."
-        self.show(Prompt(f"Deny {title_of(item.kind).lower()} of {item.ticket}", about, deny, needed=True))
+        title, who = f"Deny {title_of(item.kind).lower()} of {item.ticket}", "whoever tries next"
+        if item.kind == "merge" and self._listens(item):
+            title, who = f"Send {item.ticket} back to its agent", "the agent, who goes on from here"
+        self.show(Prompt(title, f"{item.summary}. The reason is told to {who}.", deny, needed=True))
+
+    def _listens(self, item: Proposal) -> bool:
+        card = self.context.feed.cards.get(item.ticket)
+        return card is not None and listens(card)
 
     def do_comment(self) -> None:
-        """Have it tried again, with a comment."""
+        """Answer a question in own words; else tell the agent; where none is, have it tried again."""
         item = self.item
         if item is None:
+            return
+        if has_options(item):
+            about = f"{item.summary}. What you write is the answer; it is sealed as an approval is."
+            answer = partial(self._answer, item)
+            self.show(Prompt(f"Answer {item.ticket}", about, answer, needed=True))
+            return
+        if self._listens(item):
+            tell(self, item.ticket)
             return
 
         def again(comment: str) -> None:

@@ -68,7 +68,7 @@ class AgentBar(Bar):
         if agent is None:
             return None
         if agent.taken:
-            return "you have it: p hands the worktree back, then its checks run; o opens it again", "waiting"
+            return "you have its worktree: O hands it back, then its checks run; o opens it again", "waiting"
         if agent.rung:
             rung = min(agent.rung, RUNGS)
             why = f": {agent.why}" if agent.why else ""

@@ -57,7 +57,7 @@ class TicketScreen(TakesOver):
             "Open the diff or output shown, else the worktree; an agent's you take over",
             bar=True,
         ),
-        Command("handback", ("p",), "hand back", "Hand the worktree you took over back: its checks run"),
+        Command("handback", ("O",), "hand back", "Hand the worktree you took over back: its checks run"),
         *ON_TICKET,
         Command("attempt:-1", ("[",), "attempt before", "The attempt before"),
         Command("attempt:1", ("]",), "next attempt", "The attempt after"),

@@ -45,7 +45,7 @@ class TakesOver(OnTicket):
 
             return words.take_over(journal, ticket)
 
-        done = f"{ticket}: its worktree is yours until p hands it back"
+        done = f"{ticket}: its worktree is yours until O hands it back"
         self.context.speak(word, done, lambda: self._open(ticket, number))
 
     def _open(self, ticket: str, number: int) -> None:
@@ -71,6 +71,6 @@ class TakesOver(OnTicket):
 
         about = [
             "What stands in the worktree becomes a checkpoint, and the checks run on it.",
-            "Cancel keeps it yours: p hands it back later.",
+            "Cancel keeps it yours: O hands it back later.",
         ]
         self.show(Confirm(self.context, f"Hand {ticket} back?", about, "Hand back", write))
