@@ -1,0 +1,270 @@
+"""Where a block's lines stand in a file: exactly, else by ever looser readings, each of them safe on its own.
+
+| reading | takes for the same |
+|--|--|
+| exact | equal lines |
+| trailing whitespace | what ends in other blanks |
+| characters | typographic signs for plain ones; in a file that is not UTF-8, any sign beyond ASCII |
+| indentation | lines moved in or out in one way throughout (`indents.py`) |
+| blank lines | that, with blank lines lost or added |
+| spacing | that, with other blanks or quotes within lines |
+| one stale line | that, with one line of context that is not as the model remembers it |
+
+The last one is where an edit could land in the wrong place: two near duplicates differ by one line as well,
+and when the one that is meant is gone the other looks like it with a stale line. So similarity alone decides
+nothing there. The odd line must say the same (a comment at its end more or less, some words of a comment more
+or less), or a definition that the file has once must stand above it in the block, so that it is known whose
+body this is.
+
+Pure. Time is linear in the lines of the file and the block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+from orchestrator.agent.indents import Indentation, between, indent
+
+READINGS = (
+    "exact",
+    "trailing whitespace",
+    "characters",
+    "indentation",
+    "blank lines",
+    "spacing",
+    "one stale line",
+)
+
+_TELLING = 16
+"""Characters, blanks not counted, that lines must have together to be found by more than trailing blanks.
+
+Shorter ones (`return None`, `else:`) are found again in other places by chance."""
+_ALIKE = 0.6
+"""How alike a stale line under a known definition is at least to the one in its place (difflib's ratio)."""
+_STEADY = 3
+"""Lines that fit, at least, around a stale one."""
+_MARGIN = 0.7
+"""Another place where this share of the lines fits makes a stale line doubtful."""
+_MOST_PAIRS = 2_000_000
+"""Places looked at for a stale line; a file with more is refused at that reading."""
+
+_TYPOGRAPHIC = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+        **dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u202f\u3000", " "),
+        "\u2026": "...",
+        "\ufeff": None,
+        "\u200b": None,
+    }
+)
+_BEYOND = re.compile(r"[^\x00-\x7f]+")
+_COMMENT = re.compile(r"(?:#|//|--|;|/\*|\*|<!--|%)")
+_TAIL = re.compile(r"\s(?:#|//|--|/\*)(?![^'\"]*['\"]\s*[),\]}]).*\Z")
+_WORD = re.compile(r"\w+")
+_DEFINES = re.compile(
+    r"(?:@\w|#{1,6}\s|\[|(?:export |default |public |private |protected |static |async |pub |abstract |final "
+    r"|unsafe |override )*(?:def|class|fn|func|function|struct|enum|trait|impl|interface|type|module"
+    r"|namespace|package|record|object|macro_rules!|it|test|describe|case|when|section)\b)"
+)
+_NAMED = re.compile(
+    r"(?:export |default |public |private |protected |static |async |pub |abstract |final )*"
+    r"(?:def|class|fn|func|function|struct|enum|trait|interface|module|namespace)\s+\(?\w"
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One place where a block's lines stand."""
+
+    pairs: tuple[int | None, ...]  # for each line of the block, its index in the file
+    first: int
+    end: int  # the file's lines `first` to `end - 1`
+    indentation: Indentation | None = field(default_factory=Indentation)  # None: not one way throughout
+    stale: frozenset[int] = frozenset()  # lines of the block that are other in the file
+    trim: bool = False  # the model adds blanks at the ends of lines
+
+
+Key = Callable[[str], str]
+
+
+def fits(file: Sequence[str], block: Sequence[str], utf8: bool = True) -> tuple[str, list[Fit]]:
+    """The places of a block by the first reading that finds any; '' and none where no reading does.
+
+    Args:
+        file: the lines of the file.
+        block: the lines to find, not all blank.
+        utf8: whether the file is; else its bytes beyond ASCII stand in it as surrogates.
+    """
+
+    def folded(line: str) -> str:
+        line = line.translate(_TYPOGRAPHIC) if not line.isascii() else line
+        return line if utf8 or line.isascii() else _BEYOND.sub("\ufffd", line)
+
+    if found := _in_a_row(file, block, str):
+        return "exact", found
+    if found := _in_a_row(file, block, str.rstrip):
+        return "trailing whitespace", found
+    if sum(len("".join(line.split())) for line in block) < _TELLING:
+        return "", []
+    if found := _in_a_row(file, block, lambda line: folded(line).rstrip()):
+        return "characters", found
+    if found := _in_a_row(file, block, lambda line: folded(line).strip()):
+        return "indentation", found
+    if found := _filled(file, block, lambda line: folded(line).strip()):
+        return "blank lines", found
+    if found := _filled(file, block, lambda line: _squeezed(folded(line))):
+        return "spacing", found
+    if found := _stale(file, block, lambda line: _squeezed(folded(line))):
+        return "one stale line", found
+    return "", []
+
+
+def places(hay: Sequence[str], needle: Sequence[str]) -> list[int]:
+    """Where a sequence stands in another, overlaps included (Knuth, Morris, Pratt: linear whatever comes)."""
+    if not needle or len(needle) > len(hay):
+        return []
+    back = [0] * len(needle)
+    known = 0
+    for at in range(1, len(needle)):
+        while known and needle[at] != needle[known]:
+            known = back[known - 1]
+        known += needle[at] == needle[known]
+        back[at] = known
+    found = []
+    known = 0
+    for at, each in enumerate(hay):
+        while known and (known == len(needle) or each != needle[known]):
+            known = back[known - 1]
+        known += each == needle[known]
+        if known == len(needle):
+            found.append(at - known + 1)
+    return found
+
+
+def _squeezed(line: str) -> str:
+    """A line without blanks, with one kind of quotes, and with no comma or semicolon at its end."""
+    return "".join(line.split()).replace("'", '"').rstrip(",;")
+
+
+def _in_a_row(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
+    starts = places([key(line) for line in file], [key(line) for line in block])
+    found = []
+    for start in starts:
+        pairs = [(line, file[start + n]) for n, line in enumerate(block)]
+        found.append(
+            Fit(
+                tuple(range(start, start + len(block))),
+                start,
+                start + len(block),
+                between(pairs) if key("  x") == key("x") else Indentation(),
+                trim=any(len(w) > len(w.rstrip()) and r == r.rstrip() for w, r in pairs),
+            )
+        )
+    return found
+
+
+def _filled(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
+    """By the lines that are not blank."""
+    there = [n for n, line in enumerate(file) if line.strip()]
+    mine = [n for n, line in enumerate(block) if line.strip()]
+    starts = places([key(file[n]) for n in there], [key(block[n]) for n in mine])
+    return [_fit(file, block, {m: there[start + k] for k, m in enumerate(mine)}) for start in starts]
+
+
+def _fit(
+    file: Sequence[str], block: Sequence[str], filled: dict[int, int], stale: frozenset[int] = frozenset()
+) -> Fit:
+    """A place, from the pairs of lines that are not blank: blank ones are paired as far as there are any."""
+    pairs: list[int | None] = [filled.get(n) for n in range(len(block))]
+    known = sorted(filled)
+    for left, right in pairwise(known):
+        free = [n for n in range(filled[left] + 1, filled[right]) if not file[n].strip()]
+        blank = [n for n in range(left + 1, right) if not block[n].strip()]
+        for mine, real in zip(blank, free, strict=False):
+            pairs[mine] = real
+    real = filled[known[0]]
+    for mine in range(known[0] - 1, -1, -1):
+        real -= 1
+        if real < 0 or file[real].strip() or block[mine].strip():
+            break
+        pairs[mine] = real
+    real = filled[known[-1]]
+    for mine in range(known[-1] + 1, len(block)):
+        real += 1
+        if real >= len(file) or file[real].strip() or block[mine].strip():
+            break
+        pairs[mine] = real
+    paired = [each for each in pairs if each is not None]
+    way = between([(block[m], file[r]) for m, r in filled.items() if m not in stale])
+    trim = any(block[m] != block[m].rstrip() and file[r] == file[r].rstrip() for m, r in filled.items())
+    return Fit(tuple(pairs), min(paired), max(paired) + 1, way, stale, trim)
+
+
+def _stale(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
+    """By all lines but one."""
+    there = [n for n, line in enumerate(file) if line.strip()]
+    mine = [n for n, line in enumerate(block) if line.strip()]
+    real, want = [key(file[n]) for n in there], [key(block[n]) for n in mine]
+    counts = Counter(real)
+    if sum(counts[each] for each in want) > _MOST_PAIRS:
+        return []
+    shifts = _shifts(real, want)
+    found: list[Fit] = []
+    for start, hits in shifts.items():
+        if hits == len(want) - 1 >= _STEADY and 0 <= start <= len(real) - len(want):
+            odd = next(k for k, each in enumerate(want) if real[start + k] != each)
+            if _harmless(block[mine[odd]], file[there[start + odd]]) or (
+                _known_body(block, mine, odd, [counts[each] for each in want])
+                and _alike(block[mine[odd]], file[there[start + odd]])
+            ):
+                filled = {m: there[start + k] for k, m in enumerate(mine)}
+                found.append(_fit(file, block, filled, frozenset((mine[odd],))))
+    rivals = sum(1 for hits in shifts.values() if hits >= max(2, _MARGIN * len(want)))
+    return found if len(found) == rivals == 1 else []
+
+
+def _shifts(real: Sequence[str], want: Sequence[str]) -> Counter[int]:
+    """For each place that the block could start at, how many of its lines stand there."""
+    where = defaultdict(list)
+    for at, each in enumerate(real):
+        where[each].append(at)
+    return Counter(at - k for k, each in enumerate(want) for at in where.get(each, ()))
+
+
+def _harmless(mine: str, real: str) -> bool:
+    """Whether two lines that differ can't be lines of two near duplicates."""
+    a, b = mine.strip(), real.strip()
+    if _COMMENT.match(a) and _COMMENT.match(b):
+        fewer, more = sorted((_WORD.findall(a.lower()), _WORD.findall(b.lower())), key=len)
+        return 2 <= len(fewer) < len(more) <= 2 * len(fewer) and not Counter(fewer) - Counter(more)
+    short, long = sorted((a, b), key=len)
+    tail = _TAIL.search(long)
+    return (
+        tail is not None
+        and _TAIL.search(short) is None
+        and _squeezed(long[: tail.start()]) == _squeezed(short)
+    )
+
+
+def _known_body(block: Sequence[str], mine: Sequence[int], odd: int, counts: Sequence[int]) -> bool:
+    """Whether a definition that the file has once stands above the odd line, which is in its body."""
+    line = block[mine[odd]]
+    if _DEFINES.match(line.strip()):
+        return False
+    for k in range(odd - 1, -1, -1):
+        above = block[mine[k]]
+        if len(indent(above).expandtabs()) < len(indent(line).expandtabs()) and _NAMED.match(above.strip()):
+            return counts[k] == 1
+    return False
+
+
+def _alike(mine: str, real: str) -> bool:
+    mine, real = mine.strip()[:400], real.strip()[:400]
+    return not _DEFINES.match(real) and SequenceMatcher(None, mine, real, autojunk=False).ratio() >= _ALIKE
