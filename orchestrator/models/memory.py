@@ -43,17 +43,25 @@ class Memory:
         self._ledger = Ledger(policy)
         self._room, self._unload, self._changed = room, unload, changed
         self._lock = threading.Condition()
+        self._moved = float("-inf")  # when something was last brought in or taken out
 
     def holds(self) -> tuple[Hold, ...]:
         """Who is in memory now."""
         with self._lock:
             return self._ledger.holds
 
-    def found(self, there: Sequence[Hold], sources: frozenset[str]) -> None:
-        """What servers say that they hold; see `Ledger.found`."""
+    def found(self, there: Sequence[Hold], sources: frozenset[str], at: float) -> None:
+        """What servers say that they hold; see `Ledger.found`.
+
+        Args:
+            there: the models.
+            sources: the servers that were asked.
+            at: monotonic seconds when they were; what is of before the last change counts for nothing.
+        """
         with self._lock:
-            self._ledger.found(there, sources)
-            self._lock.notify_all()
+            if at > self._moved:
+                self._ledger.found(there, sources)
+                self._lock.notify_all()
 
     @contextlib.contextmanager
     def use(
@@ -162,6 +170,7 @@ class Memory:
         finally:
             with self._lock:
                 self._ledger.arrived(want.what, want.who, ok, taken, context)
+                self._moved = time.monotonic()
                 self._lock.notify_all()
 
     def _take_out(self, names: Sequence[str], stop: threading.Event) -> None:
@@ -171,6 +180,7 @@ class Memory:
                 self._unload(left[0], stop)
                 with self._lock:
                     self._ledger.gone(left.pop(0), ok=True)
+                    self._moved = time.monotonic()
         finally:
             with self._lock:
                 for name in left:
