@@ -1,4 +1,4 @@
-"""`jetbox personas`: the list, the prompt as it is sent, and a Modelfile, made on a server only when asked."""
+"""`jetbox personas`: the list, the prompt as it is sent, a Modelfile, made on a server only when asked."""
 
 from __future__ import annotations
 
