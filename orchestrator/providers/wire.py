@@ -74,6 +74,8 @@ class Wire:
                         "mid-stream", f"{self.where} sent a line of more than {LINE >> 20} MB"
                     )
                 for line in complete:
+                    if stop.is_set():
+                        return
                     if line := line.strip():
                         yield line
                 if complete:
