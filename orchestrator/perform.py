@@ -32,6 +32,7 @@ from orchestrator.actions import (
     Run,
     Verify,
 )
+from orchestrator.agent import drive
 from orchestrator.attempt import Attempt
 from orchestrator.followup import follow_up
 from orchestrator.git import GitError, Repo, stamp
@@ -317,18 +318,6 @@ def _drop(repo: Repo, ref: str, expected: str) -> None:
         repo.compare_and_swap(ref, None, expected)
 
 
-def _agent(name: str) -> Callable[[Any, Attempt, Place], Performed]:
-    """One of the agent's drivers, loaded when an agent is at work."""
-
-    def driver(action: Any, attempt: Attempt, place: Place) -> Performed:
-        from orchestrator.agent import drive
-
-        done: Performed = getattr(drive, name)(action, attempt, place)
-        return done
-
-    return driver
-
-
 _DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
     Prepare: _prepare,
     Restore: _restore,
@@ -340,9 +329,9 @@ _DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
     Land: _land,
     FollowUp: _follow_up,
     Close: _close,
-    Call: _agent("call"),
-    Act: _agent("act"),
-    Probe: _agent("probe"),
-    Back: _agent("back"),
-    Adopt: _agent("adopt"),
+    Call: drive.call,
+    Act: drive.act,
+    Probe: drive.probe,
+    Back: drive.back,
+    Adopt: drive.adopt,
 }

@@ -14,7 +14,9 @@ from orchestrator.engine import Engine
 from orchestrator.git import Repo
 from orchestrator.kinds.base import installed
 from orchestrator.leftovers import clear_stale_locks
+from orchestrator.models import catalogue
 from orchestrator.models.base import Service
+from orchestrator.models.service import Models
 from orchestrator.reach import guard, reach
 from orchestrator.sandbox.choose import Choice
 from orchestrator.workspaces import set_up
@@ -61,8 +63,12 @@ def serve(
         clear_stale_locks(repo)
         journal = Journal.open(workspace.journal)
         try:
-            engine = Engine(workspace, settings, installed(), journal, repo, author(repo), only, sandbox, models)
-            may = reach(settings.user.servers, os.environ.get("OLLAMA_HOST")).servers
+            host = os.environ.get("OLLAMA_HOST")
+            serving = models or Models(catalogue.load(workspace, settings.user, host), workspace.machine)
+            engine = Engine(
+                workspace, settings, installed(), journal, repo, author(repo), only, sandbox, serving
+            )
+            may = reach(settings.user.servers, host).servers
             with guard(may), _signals(engine) as came:
                 engine.run(_until(engine, until_idle, follow))
             if signal.SIGINT in came:
