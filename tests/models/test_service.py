@@ -1,4 +1,4 @@
-"""Models by role: the first that is there, answers and fits; and a server's failure costs no more than it must."""
+"""Models by role: the first that is there, answers and fits; a server's failure costs no more than it must."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_larger_one_is_the_next_by_size_and_the_largest_at_most() -> None:
 
 
 def test_a_context_that_does_not_fit_is_lowered_and_said() -> None:
-    made = models(double("large"), lambda: machine(21), coder=("large",))
+    made = models(double("large"), lambda: machine(21.7), coder=("large",))
     assert 8192 <= made.choose("coder").context < 16_384
     assert "lowered from 16384" in made.judged("coder")[0].why
 
