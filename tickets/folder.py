@@ -1,4 +1,4 @@
-"""The folder `tickets/` of a repository: which files are tickets, whether they changed, the next free number.
+"""The folders of tickets: which files are tickets, whether they changed, the next free number.
 
 Guarantees: looking never fails because a file vanishes meanwhile; two processes that make a ticket at the
 same moment get two numbers; an existing file is never overwritten.
@@ -14,6 +14,8 @@ from pathlib import Path
 from tickets.problems import Problem, TicketError
 
 FOLDER = "tickets"
+EPHEMERAL = ".jetbox/tickets"
+"""Tickets that were said and not written: ignored by git, found, tried and kept like all others."""
 
 _NUMBER = re.compile(r"TICKET-([0-9]{1,9})(?![0-9])", re.IGNORECASE)
 
@@ -35,16 +37,22 @@ def is_ticket_file(name: str) -> bool:
 
 
 def scan(root: Path) -> dict[str, TicketFile]:
-    """Return the ticket files by stem, sorted by path. Only `tickets/` itself is read, no folder inside it.
+    """Return the ticket files by stem, sorted by path. Only the two folders are read, none inside them.
 
-    Of two files with one stem (`.yaml` and `.yml`) the `.yaml` one counts.
+    Of two files with one stem (`.yaml` and `.yml`) the `.yaml` one counts, and one in `tickets/` before all.
     """
     files: dict[str, TicketFile] = {}
+    for folder in (root / FOLDER, root / EPHEMERAL):
+        _scan(folder, files)
+    return files
+
+
+def _scan(folder: Path, files: dict[str, TicketFile]) -> None:
     try:
-        with os.scandir(root / FOLDER) as entries:
+        with os.scandir(folder) as entries:
             named = sorted(((entry.name, entry) for entry in entries), key=lambda pair: pair[0])
     except OSError:  # no folder: no tickets
-        return files
+        return
     for name, entry in named:
         if not is_ticket_file(name):
             continue
@@ -52,8 +60,7 @@ def scan(root: Path) -> dict[str, TicketFile]:
         if found is None or stat.S_ISDIR(found.st_mode):
             continue
         signature = found.st_mtime_ns, found.st_size, found.st_ino
-        files.setdefault(name.rpartition(".")[0], TicketFile(root / FOLDER / name, signature))
-    return files
+        files.setdefault(name.rpartition(".")[0], TicketFile(folder / name, signature))
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
@@ -72,18 +79,19 @@ def next_id(root: Path, taken: Collection[str] = ()) -> str:
     Gaps stay: a number that a deleted ticket had still names its history.
     """
     names = list(taken)
-    for _, _, files in os.walk(root / FOLDER):
-        names += files
+    for folder in (FOLDER, EPHEMERAL):
+        for _, _, files in os.walk(root / folder):
+            names += files
     numbers = [int(match[1]) for name in names if (match := _NUMBER.match(name))]
     return f"TICKET-{max(numbers, default=0) + 1:03}"
 
 
-def create(root: Path, text: str, taken: Collection[str] = ()) -> Path:
+def create(root: Path, text: str, taken: Collection[str] = (), where: str = FOLDER) -> Path:
     """Write a new ticket under the next free id and return its path; `TicketError` if that can't be."""
-    folder = root / FOLDER
+    folder = root / where
     taken = list(taken)
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=where == EPHEMERAL, exist_ok=True)
         if not folder.resolve().is_relative_to(root.resolve()):
             raise PermissionError(1, "tickets is a link that leaves the repository")
         while True:
@@ -103,4 +111,4 @@ def create(root: Path, text: str, taken: Collection[str] = ()) -> Path:
             return path
     except OSError as error:
         message = f"can't be written ({error.strerror}), expected a folder that can"
-        raise TicketError([Problem(FOLDER, 1, 1, "folder", message)]) from error
+        raise TicketError([Problem(where, 1, 1, "folder", message)]) from error

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tickets.folder import FOLDER, is_ticket_file, scan
+from tickets.folder import EPHEMERAL, FOLDER, is_ticket_file, scan
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
@@ -116,7 +116,13 @@ class TicketWatcher:
         except OSError:
             return None, None
         which = found.st_dev, found.st_ino
-        return which, scan(self._root) if self._exhausted else found.st_mtime_ns
+        if self._exhausted:
+            return which, scan(self._root)
+        try:  # not watched but looked at: a person has just said one and waits for it
+            said = (self._root / EPHEMERAL).stat().st_mtime_ns
+        except OSError:
+            said = 0
+        return which, (found.st_mtime_ns, said)
 
     def _tell(self) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import begin, health, later, look, personas, sandbox, words, work
+from orchestrator.cli import agent, begin, health, later, look, personas, sandbox, words, work
 from orchestrator.cli.output import Exit, Failed, complain
 
 _HELP = """Tickets in, reviewed branches out.
@@ -31,6 +31,7 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("new", begin.new),
     ("check", begin.check),
     ("schema", begin.schema),
+    ("do", agent.do),
     ("run", work.run),
     ("stop", work.stop),
     ("status", look.status),
@@ -43,7 +44,12 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("cancel", words.cancel),
     ("rollback", words.rollback),
     ("restore", words.restore),
+    ("answer", words.answer),
+    ("comment", words.comment),
+    ("take-over", words.take_over),
+    ("hand-back", words.hand_back),
     ("consent", words.consent),
+    ("replay", agent.replay),
     ("verify", health.verify),
     ("doctor", health.doctor),
     ("data", work.data),

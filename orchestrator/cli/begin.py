@@ -134,7 +134,7 @@ def check(
     from orchestrator.cli import models
     from orchestrator.cli.reading import here
 
-    count, problems = _faults(here(), [path.absolute() for path in files or ()])
+    count, problems = faults(here(), [path.absolute() for path in files or ()])
     if json:
         output.json_object(
             models.CheckReport(
@@ -156,7 +156,7 @@ def check(
     return Exit.WRONG if problems else Exit.DONE
 
 
-def _faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem]]:
+def faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem]]:
     """How many files were asked for, and what is wrong with them, with the graph they are part of."""
     from orchestrator import config, personas
     from orchestrator.checks import BUILT_IN

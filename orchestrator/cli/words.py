@@ -48,8 +48,8 @@ def approve(
             if not output.can_ask():
                 raise Wrong(f"without a terminal, say what you looked at: {_command(found)}")
             if found.state == "open":
-                _render(workspace, found)
-                typed = _confirmed(found)
+                render(workspace, found)
+                typed = confirmed(found)
                 if not typed:
                     line("Nothing was approved")
                     return Exit.FAILED
@@ -93,6 +93,91 @@ def retry(
     from state import words
 
     return _say(f"{id} will be tried again", lambda journal: words.retry(journal, id, comment))
+
+
+def answer(
+    proposal: ProposalId,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="An option's number, or your own words.")
+    ] = None,
+) -> int:
+    """Answer a question of an agent's. With an option's number, or in your own words.
+
+    Example:
+      jetbox answer 3f2a91c07b1d 2
+      jetbox answer 3f2a91c07b1d "neither: keep the old name, and say so in the docs"
+    """
+    from orchestrator import seals
+    from orchestrator.cli.reading import here, speaking
+    from state import words
+
+    workspace = here()
+    with speaking(workspace) as journal:
+        found = _find(journal, proposal)
+        options = [str(each) for each in found.subject.get("options") or ()]
+        if text is None:
+            if not output.can_ask():
+                raise Wrong(f"without a terminal, say the answer: `jetbox answer {found.id} TEXT`")
+            text = chosen(found)
+            if not text:
+                return Exit.FAILED
+        elif text.isdigit() and 0 < int(text) <= len(options):
+            text = options[int(text) - 1]
+        words.answer(journal, found.id, found.digest, text, sealer=seals.yours())
+    line(f"Answered: {text}", "approved")
+    _mention_engine(workspace)
+    return 0
+
+
+def chosen(found: Proposal) -> str:
+    """Show a question with its options and read the answer; '' for none."""
+    options = [str(each) for each in found.subject.get("options") or ()]
+    line(f"{found.ticket} asks: {found.subject.get('question') or found.summary}", "head")
+    for number, option in enumerate(options, 1):
+        best = " (recommended)" if number - 1 == found.subject.get("recommended") else ""
+        line(f"  {number}  {option}{best}")
+    print("Your answer, a number or your own words: ", end="", flush=True)
+    typed = input().strip()
+    return options[int(typed) - 1] if typed.isdigit() and 0 < int(typed) <= len(options) else typed
+
+
+def comment(id: TicketId, text: Annotated[str, typer.Argument(metavar="TEXT")]) -> int:
+    """Say something to the agent at work on a ticket. It reads it before its next turn.
+
+    Example:
+      jetbox comment TICKET-005 "mind the empty list"
+    """
+    from state import words
+
+    return _say(f"{id} will hear it", lambda journal: words.comment(journal, id, text))
+
+
+def take_over(id: TicketId) -> int:
+    """Work in a ticket's worktree yourself. Nothing else is done there until you hand it back.
+
+    Example:
+      jetbox take-over TICKET-005
+    """
+    from orchestrator.cli.reading import here, speaking
+    from state import words
+
+    workspace = here()
+    with speaking(workspace) as journal:
+        said = words.take_over(journal, id)
+    line(f"It is yours: {workspace.worktree(id, said.attempt)}")
+    line(f"`jetbox hand-back {id}` gives it back; the checks run then")
+    return 0
+
+
+def hand_back(id: TicketId) -> int:
+    """Give a worktree back. What you changed is kept, and the checks run.
+
+    Example:
+      jetbox hand-back TICKET-005
+    """
+    from state import words
+
+    return _say(f"{id} goes on with what you changed", lambda journal: words.hand_back(journal, id))
 
 
 def cancel(id: TicketId) -> int:
@@ -194,7 +279,7 @@ def _command(found: Proposal) -> str:
 # Showing what is approved ----------------------------------------------------------------------------
 
 
-def _render(workspace: Workspace, found: Proposal) -> None:
+def render(workspace: Workspace, found: Proposal) -> None:
     """Everything that the digest is over, as far as a person reads it.
 
     Raises:
@@ -250,7 +335,7 @@ def _render_diff(workspace: Workspace, subject: dict[str, Any], blob: str) -> No
     print()
 
 
-def _confirmed(found: Proposal) -> str:
+def confirmed(found: Proposal) -> str:
     """What was typed to approve, '' where it was no yes.
 
     A merge takes the ticket's number, so that no stray key lands anything; the rest takes a `y`.
