@@ -37,10 +37,10 @@ def failure(error: Any, status: int = 0) -> ProviderError:
         status: of HTTP, where the error came as one; 0 within a stream.
     """
     said = error.get("message", error) if isinstance(error, dict) else error
-    text = str(said)[:500].strip() or f"status {status}"
+    text = " ".join(str(said)[:500].split()) or f"status {status}"
     low = text.lower()
     kind: Kind
-    about = any(word in low for word in ("context", "input length", "prompt"))
+    about = any(word in low for word in ("context", "input", "prompt"))
     if about and any(word in low for word in _TOO_LONG):
         kind = "truncated"
     elif "more system memory" in low or "out of memory" in low:
@@ -77,7 +77,7 @@ def text(data: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def objects(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+def objects(data: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
     """The objects of a list; those that are none are left out.
 
     Raises:
@@ -85,7 +85,9 @@ def objects(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     """
     value = data.get(key)
     if not isinstance(value, list):
-        raise ProviderError("transport", f"the server's answer has no list `{key}`: is it a model server?")
+        raise ProviderError(
+            "transport", f"what answers at {where} has no list `{key}`: is it a model server?"
+        )
     return [each for each in value if isinstance(each, dict)]
 
 

@@ -73,7 +73,7 @@ class Ollama:
         Raises:
             ProviderError: transport, stall.
         """
-        return [_found(each) for each in objects(self._wire.ask("/api/tags"), "models")]
+        return [_found(each) for each in objects(self._wire.ask("/api/tags"), "models", self.where)]
 
     def look(self, model: str) -> Found:
         """Everything it tells about one model.
@@ -241,6 +241,8 @@ class Ollama:
 
     def _ask_version(self, within: float) -> str:
         said = short(self._wire.ask("/api/version", within=within), "version")
+        if not said:
+            raise ProviderError("transport", f"what answers at {self.where} is no Ollama")
         self._version = _numbers(said)
         return said
 

@@ -154,7 +154,7 @@ class OpenAI:
         if not texts:
             return []
         asked = {"model": model, "input": list(texts), "encoding_format": "float"}
-        said = objects(self._wire.ask("/v1/embeddings", asked, self._first), "data")
+        said = objects(self._wire.ask("/v1/embeddings", asked, self._first), "data", self.where)
         vectors = {count(each.get("index")): each.get("embedding") for each in said}
         made = [vectors.get(index) for index in range(len(texts))]
         return [_vector(each, self.where) for each in made]
@@ -166,9 +166,9 @@ class OpenAI:
 
     def _listed(self, within: float = 10.0) -> list[dict[str, Any]]:
         """The models: LM Studio's own list where there is one, which tells states and contexts."""
-        listed = objects(self._wire.ask("/v1/models", within=within), "data")
+        listed = objects(self._wire.ask("/v1/models", within=within), "data", self.where)
         if listed and not any(_tells(each) for each in listed) and (own := self._maybe("/api/v0/models")):
-            listed = objects(own, "data")
+            listed = objects(own, "data", self.where)
         return listed
 
     def _one(self, model: str) -> dict[str, Any]:
