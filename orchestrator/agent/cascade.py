@@ -20,8 +20,9 @@ from orchestrator.agent.elisions import first_elision
 from orchestrator.agent.fences import mark
 from orchestrator.agent.filetext import FileText, Line, NotText, told
 from orchestrator.agent.fit import READINGS, Fit, fits, places
-from orchestrator.agent.merge import Unclear, merged, steps
+from orchestrator.agent.merge import Unclear, merged
 from orchestrator.agent.nearest import nearest
+from orchestrator.agent.steps import steps
 from orchestrator.agent.verbs import EDIT_FORM, Edit
 
 _PART_OF = 20

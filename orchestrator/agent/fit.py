@@ -8,13 +8,13 @@
 | indentation | lines moved in or out in one way throughout (`indents.py`) |
 | blank lines | that, with blank lines lost or added |
 | spacing | that, with other blanks or quotes within lines |
+| comments | that, with comments at the ends of lines that only one side has |
 | one stale line | that, with one line of context that is not as the model remembers it |
 
 The last one is where an edit could land in the wrong place: two near duplicates differ by one line as well,
 and when the one that is meant is gone the other looks like it with a stale line. So similarity alone decides
-nothing there. The odd line must say the same (a comment at its end more or less, some words of a comment more
-or less), or a definition that the file has once must stand above it in the block, so that it is known whose
-body this is.
+nothing there. The odd line must be a comment of which only some words are missing, or a definition that the
+file has once must stand above it in the block, so that it is known whose body this is.
 
 Pure. Time is linear in the lines of the file and the block.
 """
@@ -26,7 +26,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from itertools import pairwise
 
 from orchestrator.agent.indents import Indentation, between, indent
 
@@ -37,6 +36,7 @@ READINGS = (
     "indentation",
     "blank lines",
     "spacing",
+    "comments",
     "one stale line",
 )
 
@@ -83,11 +83,10 @@ _NAMED = re.compile(
 class Fit:
     """One place where a block's lines stand."""
 
-    pairs: tuple[int | None, ...]  # for each line of the block, its index in the file
     first: int
     end: int  # the file's lines `first` to `end - 1`
     indentation: Indentation | None = field(default_factory=Indentation)  # None: not one way throughout
-    stale: frozenset[int] = frozenset()  # lines of the block that are other in the file
+    stale: int | None = None  # which of the block's lines that are not blank is other in the file
     trim: bool = False  # the model adds blanks at the ends of lines
 
 
@@ -121,6 +120,8 @@ def fits(file: Sequence[str], block: Sequence[str], utf8: bool = True) -> tuple[
         return "blank lines", found
     if found := _filled(file, block, lambda line: _squeezed(folded(line))):
         return "spacing", found
+    if found := _commented(file, block, lambda line: _squeezed(folded(line))):
+        return "comments", found
     if found := _stale(file, block, lambda line: _squeezed(folded(line))):
         return "one stale line", found
     return "", []
@@ -160,7 +161,6 @@ def _in_a_row(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
         pairs = [(line, file[start + n]) for n, line in enumerate(block)]
         found.append(
             Fit(
-                tuple(range(start, start + len(block))),
                 start,
                 start + len(block),
                 between(pairs) if key("  x") == key("x") else Indentation(),
@@ -175,36 +175,50 @@ def _filled(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
     there = [n for n, line in enumerate(file) if line.strip()]
     mine = [n for n, line in enumerate(block) if line.strip()]
     starts = places([key(file[n]) for n in there], [key(block[n]) for n in mine])
-    return [_fit(file, block, {m: there[start + k] for k, m in enumerate(mine)}) for start in starts]
+    return [_fit(file, block, mine, there[start : start + len(mine)]) for start in starts]
+
+
+def _commented(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
+    """By the lines that are not blank, without comments at their ends; two comments must be the same.
+
+    Near duplicates may differ by such comments: a line that has another one is another line.
+    """
+
+    def bare(line: str) -> str:
+        return key(_TAIL.sub("", line)) if not _COMMENT.match(line.strip()) else key(line)
+
+    found = []
+    for fit in _filled(file, block, bare):
+        real = [line for line in file[fit.first : fit.end] if line.strip()]
+        mine = [line for line in block if line.strip()]
+        if all(
+            key(a) == key(b) or _TAIL.search(a) is None or _TAIL.search(b) is None
+            for a, b in zip(mine, real, strict=True)
+        ):
+            found.append(fit)
+    return found
 
 
 def _fit(
-    file: Sequence[str], block: Sequence[str], filled: dict[int, int], stale: frozenset[int] = frozenset()
+    file: Sequence[str],
+    block: Sequence[str],
+    mine: Sequence[int],
+    real: Sequence[int],
+    odd: int | None = None,
 ) -> Fit:
-    """A place, from the pairs of lines that are not blank: blank ones are paired as far as there are any."""
-    pairs: list[int | None] = [filled.get(n) for n in range(len(block))]
-    known = sorted(filled)
-    for left, right in pairwise(known):
-        free = [n for n in range(filled[left] + 1, filled[right]) if not file[n].strip()]
-        blank = [n for n in range(left + 1, right) if not block[n].strip()]
-        for mine, real in zip(blank, free, strict=False):
-            pairs[mine] = real
-    real = filled[known[0]]
-    for mine in range(known[0] - 1, -1, -1):
-        real -= 1
-        if real < 0 or file[real].strip() or block[mine].strip():
+    """A place, from its lines that are not blank; with as many blank ones around as it has."""
+    first, end = real[0], real[-1] + 1
+    for _ in range(mine[0]):
+        if not first or file[first - 1].strip():
             break
-        pairs[mine] = real
-    real = filled[known[-1]]
-    for mine in range(known[-1] + 1, len(block)):
-        real += 1
-        if real >= len(file) or file[real].strip() or block[mine].strip():
+        first -= 1
+    for _ in range(len(block) - 1 - mine[-1]):
+        if end == len(file) or file[end].strip():
             break
-        pairs[mine] = real
-    paired = [each for each in pairs if each is not None]
-    way = between([(block[m], file[r]) for m, r in filled.items() if m not in stale])
-    trim = any(block[m] != block[m].rstrip() and file[r] == file[r].rstrip() for m, r in filled.items())
-    return Fit(tuple(pairs), min(paired), max(paired) + 1, way, stale, trim)
+        end += 1
+    pairs = [(block[m], file[r]) for k, (m, r) in enumerate(zip(mine, real, strict=True)) if k != odd]
+    trim = any(written != written.rstrip() and line == line.rstrip() for written, line in pairs)
+    return Fit(first, end, between(pairs), odd, trim)
 
 
 def _stale(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
@@ -224,8 +238,7 @@ def _stale(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
                 _known_body(block, mine, odd, [counts[each] for each in want])
                 and _alike(block[mine[odd]], file[there[start + odd]])
             ):
-                filled = {m: there[start + k] for k, m in enumerate(mine)}
-                found.append(_fit(file, block, filled, frozenset((mine[odd],))))
+                found.append(_fit(file, block, mine, there[start : start + len(mine)], odd))
     rivals = sum(1 for hits in shifts.values() if hits >= max(2, _MARGIN * len(want)))
     return found if len(found) == rivals == 1 else []
 
@@ -239,18 +252,12 @@ def _shifts(real: Sequence[str], want: Sequence[str]) -> Counter[int]:
 
 
 def _harmless(mine: str, real: str) -> bool:
-    """Whether two lines that differ can't be lines of two near duplicates."""
+    """Whether two lines are one comment, of which one has some words more."""
     a, b = mine.strip(), real.strip()
-    if _COMMENT.match(a) and _COMMENT.match(b):
-        fewer, more = sorted((_WORD.findall(a.lower()), _WORD.findall(b.lower())), key=len)
-        return 2 <= len(fewer) < len(more) <= 2 * len(fewer) and not Counter(fewer) - Counter(more)
-    short, long = sorted((a, b), key=len)
-    tail = _TAIL.search(long)
-    return (
-        tail is not None
-        and _TAIL.search(short) is None
-        and _squeezed(long[: tail.start()]) == _squeezed(short)
-    )
+    if not _COMMENT.match(a) or not _COMMENT.match(b):
+        return False
+    fewer, more = sorted((_WORD.findall(a.lower()), _WORD.findall(b.lower())), key=len)
+    return 2 <= len(fewer) < len(more) <= 2 * len(fewer) and not Counter(fewer) - Counter(more)
 
 
 def _known_body(block: Sequence[str], mine: Sequence[int], odd: int, counts: Sequence[int]) -> bool:
