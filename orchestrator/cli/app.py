@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import agent, begin, health, later, look, personas, sandbox, words, work
+from orchestrator.cli import agent, begin, health, later, look, model_verbs, personas, sandbox, words, work
 from orchestrator.cli.output import Exit, Failed, complain
 
 _HELP = """Tickets in, reviewed branches out.
@@ -89,6 +89,10 @@ def _app() -> typer.Typer:
     for name, verb in personas.VERBS:
         personas.APP.command(name, help=_help(verb))(verb)
     app.add_typer(personas.APP, name="personas")
+    model_verbs.APP.callback(help=_help(model_verbs.every))(model_verbs.every)
+    for name, verb in model_verbs.VERBS:
+        model_verbs.APP.command(name, help=_help(verb))(verb)
+    app.add_typer(model_verbs.APP, name="models")
     anything = {"allow_extra_args": True, "ignore_unknown_options": True}
     for name, verb in later.VERBS:
         app.command(name, help=_help(verb), context_settings=anything)(verb)
@@ -163,6 +167,8 @@ def _known() -> tuple[tuple[tuple[type[Exception], ...], Exit], ...]:
     """Errors whose message is written for the user. Loaded only once something went wrong."""
     from orchestrator.demo import DemoError
     from orchestrator.git import GitError
+    from orchestrator.models.base import NoModel
+    from orchestrator.providers.base import ProviderError
     from orchestrator.runs import RunError
     from orchestrator.service import EngineRunning
     from orchestrator.workspaces import NoWorkspace
@@ -174,4 +180,5 @@ def _known() -> tuple[tuple[tuple[type[Exception], ...], Exit], ...]:
     return (
         ((NoWorkspace, TicketError), Exit.WRONG),
         ((Refused, JournalError, BlobDamaged, GitError, EngineRunning, RunError, DemoError), Exit.FAILED),
+        ((NoModel, ProviderError), Exit.FAILED),
     )

@@ -26,7 +26,7 @@ State = Literal["ok", "note", "problem"]
 
 def examine(start: Path) -> list[Finding]:
     """Every finding, the machine's first, then the workspace's."""
-    found = [_python(), _git(), *_sandboxes(start), _gpu(), _models(), *_approvals(), *_voice()]
+    found = [_python(), _git(), *_sandboxes(start), _gpu(), *_models(start), *_approvals(), *_voice()]
     try:
         workspace = find(start)
     except NoWorkspace as error:
@@ -102,8 +102,32 @@ def _gpu() -> Finding:
     )
 
 
-def _models() -> Finding:
-    return _finding("models", "note", "no model is configured")
+def _models(start: Path) -> list[Finding]:
+    """Who serves each role, and what would have to be done; nothing is fetched or loaded by looking."""
+    import os
+
+    from orchestrator import user
+    from orchestrator.models import catalogue
+    from orchestrator.models.report import findings
+    from orchestrator.models.service import Models
+    from orchestrator.reach import guard, reach
+
+    try:
+        workspace = find(start)
+    except NoWorkspace:
+        workspace = Workspace(start.resolve())
+    try:
+        own, host = user.load(), os.environ.get("OLLAMA_HOST")
+        known = catalogue.load(workspace, own, host)
+    except TicketError as error:
+        return [_finding("models", "problem", error.problems[0], "mend that file")]
+    models = Models(known)
+    try:
+        with guard(reach(own.servers, host).servers):
+            found = findings(known, models)
+    finally:
+        models.close()
+    return [_finding(each.name, "ok" if each.ok else "note", each.said, each.cure) for each in found]
 
 
 def _approvals() -> list[Finding]:

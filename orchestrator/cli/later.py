@@ -7,7 +7,6 @@ from collections.abc import Callable
 from orchestrator.cli.output import Wrong
 
 _WAITS = {
-    "models": "this version drives no model: kinds `run` and `datagen` need none",
     "train": "the kind `train` and the model wing come first",
     "eval": "the kind `eval` and the model wing come first",
 }

@@ -237,6 +237,65 @@ class PersonaLine(_Model):
     """The project's own file, or null where it is shipped."""
 
 
+class ModelCandidate(_Model):
+    """One model that could serve a role."""
+
+    model: str
+    provider: str
+    used: bool
+    why: str
+    """Why it is not used, or what is known of it."""
+    bytes: int
+    """What it would take of the memory, context included; 0 where that is not known."""
+    label: str
+
+
+class ModelRole(_Model):
+    """A role, and who could serve it, best first."""
+
+    role: str
+    candidates: list[ModelCandidate]
+
+
+class ModelHolder(_Model):
+    """A model that is in memory."""
+
+    who: str
+    bytes: int
+    context: int
+
+
+class ModelDevice(_Model):
+    """Memory that models can lie in."""
+
+    name: str
+    kind: Literal["gpu", "ram"]
+    total: int
+    free: int
+    celsius: float | None
+    watts: float | None
+    load: float | None
+
+
+class ModelTried(_Model):
+    """What trying a model once has shown, in lines for people."""
+
+    model: str
+    says: list[str]
+
+
+class ModelsReport(_Model):
+    """What `jetbox models --json` prints."""
+
+    policy: Literal["serial", "packed"]
+    reserve: int
+    """Bytes that models never take."""
+    roles: list[ModelRole]
+    holders: list[ModelHolder]
+    devices: list[ModelDevice]
+    findings: list[ModelTried]
+
+
 OF_OUTPUT: dict[str, type[BaseModel]] = {
     "status": Status,
     "log": Event,
@@ -246,6 +305,7 @@ OF_OUTPUT: dict[str, type[BaseModel]] = {
     "verify": VerifyReport,
     "doctor": DoctorReport,
     "data": DataResult,
+    "models": ModelsReport,
 }
 
 

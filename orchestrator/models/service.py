@@ -10,12 +10,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.models import calibration, choosing, devices, heat
 from orchestrator.models.asking import converse, listen
 from orchestrator.models.base import Chosen, Heard, NoModel, Reply, Waits
+from orchestrator.models.calibrate import calibrate
 from orchestrator.models.catalogue import Catalogue, Source, Wish
 from orchestrator.models.choosing import Judged, Seen, managed
 from orchestrator.models.estimate import fit, need
@@ -26,6 +28,7 @@ from orchestrator.models.watching import PATIENT, Servers
 from orchestrator.providers.base import Found, Loaded, Provider, ProviderError, Request
 from state.machine import Device
 
+_T = TypeVar("_T")
 KEEP = 1800.0  # seconds that a model stays in memory after its last use
 _SENSED = 1.0  # seconds between looks at a temperature
 
@@ -138,7 +141,7 @@ class Models:
         self, who: str, bytes_: int, stop: threading.Event, waits: Callable[[str], None] = lambda _: None
     ) -> bool:
         """Give a training run the memory; see `Memory.hold`."""
-        self._learn()
+        self.learn()
         return self._memory.hold(who, bytes_, stop, waits)
 
     def release(self, who: str) -> None:
@@ -159,24 +162,49 @@ class Models:
 
     # At a person's word -----------------------------------------------------------------------------
 
-    def load(self, wish: Wish, stop: threading.Event, waits: Callable[[str], None]) -> Loaded | None:
+    def load(self, wish: Wish, stop: threading.Event, waits: Callable[[str], None]) -> Chosen | None:
         """Bring a candidate into memory; None where `stop` came first.
 
         Raises:
             NoModel: it cannot be used, with the reason. ProviderError: the server cannot load it.
         """
-        judged = self.judge("coder", wish, 10.0)
+        return self._holding(wish, stop, waits, lambda chosen: chosen)
+
+    def attempt(
+        self, wish: Wish, stop: threading.Event, tell: Callable[[str], None], within: float
+    ) -> calibration.Finding | None:
+        """Try a candidate once and keep what it shows; None where `stop` came first.
+
+        Raises:
+            NoModel: it cannot be used, with the reason. ProviderError: the server cannot load it.
+        """
+
+        def work(chosen: Chosen) -> calibration.Finding:
+            provider = self._servers.provider(wish.source)
+            found = self._found_of(wish.source, wish.model) or Found(wish.model, chosen.digest)
+            found = replace(found, name=wish.model)
+            finding = calibrate(provider, found, chosen.context, chosen.think, stop, within, tell)
+            if not stop.is_set():
+                calibration.keep(finding)
+                self._found = None
+            return finding
+
+        return self._holding(wish, stop, tell, work)
+
+    def _holding(
+        self, wish: Wish, stop: threading.Event, waits: Callable[[str], None], work: Callable[[Chosen], _T]
+    ) -> _T | None:
+        """Do something while a candidate is in memory."""
+        role = next((name for name, wishes in self.catalogue.roles.items() if wish in wishes), "coder")
+        judged = self.judge(role, wish, 10.0)
         if judged.chosen is None:
             raise NoModel(judged.why)
-        self._learn()
-        loaded: list[Loaded] = []
+        if not managed(wish.source):
+            return work(judged.chosen)
+        self.learn(frozenset((wish.source.name,)))
         want = self._want(wish.source, judged.chosen.model, judged.chosen.context)
-        with self._memory.use(
-            want, self._loads(want, wish.source, wish.model, stop, loaded), stop, waits
-        ) as got:
-            if not got:
-                return None
-        return loaded[0] if loaded else Loaded(wish.model, judged.bytes, context=judged.chosen.context)
+        with self._memory.use(want, self._loads(want, wish.source, wish.model, stop), stop, waits) as got:
+            return work(judged.chosen) if got else None
 
     def unload(self, wish: Wish, stop: threading.Event) -> None:
         """Take a model out of memory, whoever brought it in.
@@ -184,8 +212,7 @@ class Models:
         Raises:
             ProviderError: it cannot be, or does not go.
         """
-        self._servers.provider(wish.source).unload(wish.model, stop)
-        self._servers.watch(wish.source).forget()
+        self._take_out(wish.key, stop)
 
     # Who can serve ----------------------------------------------------------------------------------
 
@@ -198,7 +225,7 @@ class Models:
 
     def peeked(self, role: str) -> tuple[Judged, ...]:
         """The same by what is known already: no server is asked."""
-        room = self._open()
+        room = self.open_room()
         return tuple(
             self._judge(role, each, self._servers.last(each.source), room)
             for each in self.catalogue.roles.get(role, ())
@@ -207,7 +234,7 @@ class Models:
     def judge(self, role: str, wish: Wish, wait: float) -> Judged:
         """One candidate."""
         seen = None if wish.source.refused else self._servers.watch(wish.source).see(wait)
-        return self._judge(role, wish, seen, self._open())
+        return self._judge(role, wish, seen, self.open_room())
 
     def _judge(self, role: str, wish: Wish, seen: Seen | None, room: int) -> Judged:
         held = next((each.context for each in self._memory.holds() if each.who == wish.key), 0)
@@ -216,6 +243,10 @@ class Models:
     def holds(self) -> tuple[Hold, ...]:
         """Who is in memory now."""
         return self._memory.holds()
+
+    def seen(self, name: str) -> Seen | None:
+        """What a server said when it was last asked; nothing is asked now."""
+        return self._servers.last(self._servers.source(name))
 
     def devices(self) -> tuple[Device, ...]:
         """The memory of this machine now."""
@@ -234,7 +265,7 @@ class Models:
 
     def _why_not(self, role: str, judged: Sequence[Judged]) -> str | None:
         seen = {each.wish.source.name: self._servers.last(each.wish.source) for each in judged}
-        return choosing.obstacle(role, judged, seen, self._open())
+        return choosing.obstacle(role, judged, seen, self.open_room())
 
     def _finding(self, wish: Wish, seen: Seen | None) -> calibration.Finding | None:
         found = seen.find(wish.model) if seen else None
@@ -258,7 +289,7 @@ class Models:
                 return listen(provider, request, hear, stop)
             if not self._cool(waits, stop):
                 return None
-            self._learn()
+            self.learn()
             want = self._want(source, chosen.model, request.context)
             try:
                 with self._memory.use(
@@ -267,7 +298,7 @@ class Models:
                     return listen(provider, request, hear, stop) if got else None
             except ProviderError:
                 self._servers.watch(source).forget()  # it may have let go of what it held
-                self._learn(frozenset((source.name,)))
+                self.learn(frozenset((source.name,)))
                 raise
 
         return ask
@@ -278,7 +309,7 @@ class Models:
         return Want(f"{source.name}/{model}", "model", taken, context, by=threading.get_ident())
 
     def _loads(
-        self, want: Want, source: Source, model: str, stop: threading.Event, told: list[Loaded] | None = None
+        self, want: Want, source: Source, model: str, stop: threading.Event
     ) -> Callable[[], tuple[int, int]]:
         """Brings it in, and holds its word on the context against what was asked for."""
 
@@ -288,8 +319,6 @@ class Models:
             if 0 < loaded.context < want.context:
                 said = f"{model} has {loaded.context} tokens of context, {want.context} were asked for"
                 raise ProviderError("refused", f"{said}: lower `context` in models.yaml")
-            if told is not None:
-                told.append(loaded)
             return loaded.vram or loaded.bytes, max(loaded.context, want.context)
 
         return load
@@ -301,7 +330,7 @@ class Models:
         wanted = min(most, context * 3 // 2)
         if found is None or wanted <= context or not managed(source):
             return None
-        fitting = fit(found.bytes, found.facts, wanted, self._open())
+        fitting = fit(found.bytes, found.facts, wanted, self.open_room())
         return fitting[0] if fitting and fitting[0] > context else None
 
     def _cool(self, waits: Callable[[str], None], stop: threading.Event) -> bool:
@@ -338,14 +367,14 @@ class Models:
         total, free = devices.pool(self._look())
         return Room(total, free, self.catalogue.reserve)
 
-    def _open(self) -> int:
+    def open_room(self) -> int:
         """Bytes that a model may take: all, less the reserve and what other programs hold."""
         room = self._room()
         ours = sum(each.bytes for each in self._memory.holds())
         others = max(0, room.total - room.free - ours)
         return max(0, room.most - others)
 
-    def _learn(self, sources: frozenset[str] = frozenset()) -> None:
+    def learn(self, sources: frozenset[str] = frozenset()) -> None:
         """Take over into the ledger what servers say that they hold.
 
         Args:
