@@ -28,6 +28,9 @@ GATES: Mapping[str, str] = {
 _MODULES = {"web-smoke": "web"}
 
 CHROMIUM = (
+    "/usr/lib/chromium/chromium",  # the program itself: what starts it wants settings that no sandbox shows
+    "/usr/lib64/chromium-browser/chromium-browser",
+    "/opt/google/chrome/chrome",
     "chromium",
     "chromium-browser",
     "google-chrome",
@@ -38,7 +41,7 @@ CHROMIUM = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
-"""Browsers that speak the debugging protocol, by the name of their program."""
+"""Browsers that speak the debugging protocol, by name or path of their program."""
 
 _TOOLS: Mapping[str, Sequence[str]] = {"go": ("go",), "java": ("javac",), "web-smoke": CHROMIUM}
 

@@ -265,7 +265,7 @@ def check() -> Iterator[str]:
     """What goes wrong, page by page."""
     if os.name == "nt":
         raise Skip("web-smoke speaks to a browser over pipes, which it can on Linux and macOS only")
-    program = tool(*CHROMIUM) or next((each for each in CHROMIUM if os.access(each, os.X_OK)), None)
+    program = tool(*CHROMIUM)
     if program is None:
         raise Skip("chromium is not installed")
     found = pages(sys.argv[1:])
