@@ -16,9 +16,11 @@ from orchestrator.agent.rank import Ranking, rank
 from orchestrator.agent.repomap import Survey
 from orchestrator.agent.tokens import OVERHEAD, tokens
 
-OUTLINES = 14  # files that are shown at least in outline
-OUTLINE = 1 / 16  # of the budget: the longest outline of a file, before room is left over
-OPENED = 1 / 4  # of the budget: the longest of a file that is too long to be whole and ranks high
+EACH = 1_000  # tokens of the budget for each file that is shown at least in outline
+FEWEST, MOST = 3, 24  # of these files
+OUTLINED = 1 / 6  # of the budget goes to these first outlines together: broad, then deep
+OPENED = 1 / 2  # of the budget: the most that a file gets which is too long to be whole
+BODIES = 3 / 4  # of that goes to the bodies of its definitions, the rest to their first lines
 MAP = 0.08  # of the budget is kept for the map
 MAPPED = 400  # files of the map that are looked at
 TOLD = 40  # files of which it is told that they were left out
@@ -67,8 +69,18 @@ def choose(
     graph = survey.graph
     query = ask(goal, constraints, commands, survey.facts, graph.defined)
     ranking = rank(survey, query, paths)
-    fill = _Fill(survey, ranking, max(budget, 0), bytes_per_token, set(query.named))
-    return fill.choice()
+    return fill(survey, ranking, budget, bytes_per_token, frozenset(query.named))
+
+
+def fill(
+    survey: Survey,
+    ranking: Ranking,
+    budget: int,
+    bytes_per_token: float = 3.2,
+    named: frozenset[str] = frozenset(),
+) -> Choice:
+    """Fill a budget with ranked files; `named` ones are in also where nothing of their text fits."""
+    return _Fill(survey, ranking, max(budget, 0), bytes_per_token, named).choice()
 
 
 @dataclass
@@ -77,7 +89,7 @@ class _Fill:
     ranking: Ranking
     budget: int
     bytes_per_token: float
-    named: set[str]
+    named: frozenset[str]
 
     def cost(self, path: str, text: str) -> int:
         return tokens(path + "\n" + text, self.bytes_per_token) + OVERHEAD
@@ -99,8 +111,9 @@ class _Fill:
             return room - sum(costs.values())
 
         # Broad first: each of the best is seen. A ticket's change is rarely in one file.
-        for path in order[:OUTLINES]:
-            cap = max(int(self.budget * OUTLINE), 24)
+        broad = min(max(self.budget // EACH, FEWEST), MOST)
+        cap = max(int(self.budget * OUTLINED / broad), 24)
+        for path in order[:broad]:
             if self.plain(path) and self.whole_cost(path) <= min(1.5 * cap, left()):
                 files[path] = self.survey.text(path)
                 costs[path] = self.cost(path, files[path])
@@ -110,18 +123,18 @@ class _Fill:
                 outlines[path], costs[path] = text, self.cost(path, text)
         # Then deep: whole files, or what of a long one answers to the words.
         for path in order:
-            if left() < 64 and len(costs) >= OUTLINES:
+            if left() < 64 and len(costs) >= broad:
                 break
             before = costs.get(path, 0)
-            if path in files or (not before and path not in order[: 4 * OUTLINES]):
+            if path in files or (not before and path not in order[: 4 * broad]):
                 continue
             if self.plain(path) and (need := self.whole_cost(path)) - before <= left():
                 files[path] = self.survey.text(path)
                 costs[path] = min(need, self.cost(path, files[path]))
                 outlines.pop(path, None)
                 continue
-            cap = min(int(self.budget * OPENED), left() + before)
-            if cap > before and (text := self.outlined(path, cap, cap // 2)) is not None:
+            most = min(int(self.budget * OPENED), left() + before)
+            if most > before and (text := self.outlined(path, most, int(most * BODIES))) is not None:
                 outlines[path], costs[path] = text, self.cost(path, text)
         mapped = self.map(order, set(costs), self.budget - sum(costs.values()))
         if mapped:

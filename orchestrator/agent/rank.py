@@ -19,7 +19,7 @@ from orchestrator.agent.repomap import Survey
 from orchestrator.agent.terms import split
 
 K1, B = 1.2, 0.6  # of BM25 (Robertson and Zaragoza 2009)
-FIELDS = {"path": 4.0, "names": 3.0, "prose": 1.0, "code": 1.0}  # what a word weighs by where it stands
+PATH, NAME = 1.0, 0.6  # for a word that is in a path or a definition's name, beside 1 for being there often
 SEEDS = 60  # files that the walk over references starts from
 NEAR = 0.35  # what a walk's figure adds, beside 1 for the best match of words
 SYMBOL = 0.6  # for a definition that the ticket names
@@ -88,7 +88,7 @@ def _glob(text: str) -> re.Pattern[str]:
 
 
 def _words(survey: Survey, query: Query) -> tuple[dict[str, float], dict[str, float]]:
-    """BM25F over the fields of each file, and the weight of each term: its rareness times what was asked."""
+    """BM25 over the words of each file, and the weight of each term: its rareness times what was asked."""
     heard: dict[str, tuple[str, ...]] = {}  # words of files that hold a term of the query
 
     def terms(word: str) -> tuple[str, ...]:
@@ -97,37 +97,37 @@ def _words(survey: Survey, query: Query) -> tuple[dict[str, float], dict[str, fl
             found = heard[word] = tuple(term for term in split(word) if term in query.terms)
         return found
 
-    counts: dict[str, dict[str, float]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    marks: dict[str, dict[str, float]] = {}
     lengths: dict[str, int] = {}
     for path, facts in survey.facts.items():
         lengths[path] = len(facts.code) + len(facts.prose)
-        sums: dict[str, float] = {}
-        for field, words in (("code", facts.code), ("prose", facts.prose)):
+        sums: dict[str, int] = {}
+        for words in (facts.code, facts.prose):
             for word, number in words.items():
                 for term in terms(word):
-                    sums[term] = sums.get(term, 0.0) + FIELDS[field] * number
-        for field, names in (("names", [d.name for d in facts.definitions]), ("path", _path_words(path))):
-            for name in names:
-                for term in terms(name):
-                    sums[term] = sums.get(term, 0.0) + FIELDS[field]
+                    sums[term] = sums.get(term, 0) + number
+        mark: dict[str, float] = {}
+        for share, names in ((NAME, [d.name for d in facts.definitions]), (PATH, _path_words(path))):
+            for term in dict.fromkeys(term for name in names for term in terms(name)):
+                mark[term] = mark.get(term, 0.0) + share
+                sums.setdefault(term, 1)
         if sums:
-            counts[path] = sums
+            counts[path], marks[path] = sums, mark
     spread: dict[str, int] = dict.fromkeys(query.terms, 0)
     for sums in counts.values():
         for term in sums:
             spread[term] += 1
     number = len(survey.facts)
     weights = {
-        term: query.terms[term] * math.log(1 + (number - at + 0.5) / (at + 0.5))
-        for term, at in spread.items()
+        term: query.terms[term] * math.log1p((number - at + 0.5) / (at + 0.5)) for term, at in spread.items()
     }
     usual = sum(lengths.values()) / max(number, 1)
     scores = {}
     for path, sums in counts.items():
         long = K1 * (1 - B + B * lengths[path] / max(usual, 1))
-        scores[path] = sum(
-            weights[term] * sums[term] * (K1 + 1) / (sums[term] + long) for term in sorted(sums)
-        )
+        often = sum(weights[t] * sums[t] * (K1 + 1) / (sums[t] + long) for t in sorted(sums))
+        scores[path] = often + sum(weights[t] * marks[path][t] for t in sorted(marks[path]))
     return scores, weights
 
 
