@@ -8,26 +8,24 @@ divergence; the files that commands and the person changed are taken from the re
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from orchestrator import personas, worktrees
 from orchestrator.actions import Act, Action, Call, Decision
 from orchestrator.agent import drive
 from orchestrator.agent.options import way
+from orchestrator.agent.scratch import scratch
 from orchestrator.agent.turns import talk
 from orchestrator.agent.work import next_step
 from orchestrator.attempt import Attempt, apply
 from orchestrator.checks import Check
 from orchestrator.git import GitError, Repo
-from orchestrator.models.base import Chosen, Nobody
-from orchestrator.place import Control, Place, Turn
+from orchestrator.models.base import Chosen
+from orchestrator.place import Place
 from orchestrator.world import World
-from state.blobs import BlobDamaged, Blobs
+from state.blobs import BlobDamaged
 from state.canonical import canonical, loads
 from state.events import Event
 from state.workspace import Workspace
@@ -46,7 +44,12 @@ class Step:
 
 
 def replay(
-    workspace: Workspace, repo: Repo, events: Sequence[Event], checks: Sequence[Check], author: str
+    workspace: Workspace,
+    repo: Repo,
+    events: Sequence[Event],
+    checks: Sequence[Check],
+    author: str,
+    known: frozenset[str],
 ) -> Iterator[Step]:
     """Each step of a recorded attempt, up to the first that differs.
 
@@ -56,18 +59,19 @@ def replay(
         events: of one attempt, from its start.
         checks: of its ticket.
         author: as git knows the user: part of a checkpoint's id.
+        known: programs that need no question, as the policy has them.
     """
     attempt: Attempt | None = None
     before: Attempt | None = None  # as it was when the last action began
     begun: dict[str, Event] = {}
-    with _scratch(workspace, repo, author, checks) as place:
+    with scratch(workspace, repo, author, checks) as place:
         for event in events:
             key = str(event.body.get("key") or "")
             if event.type == "action.intent":
                 begun[key] = event
                 before = attempt
             elif _is_step(event) and before is not None:
-                step = _held(event, begun[key], before, place, checks)
+                step = _held(event, begun[key], before, place, known)
                 yield step
                 if step.fault:
                     return
@@ -81,15 +85,15 @@ def _is_step(event: Event) -> bool:
     return str(event.body["key"]).partition(":")[0] in _AGENTS
 
 
-def _held(event: Event, intent: Event, attempt: Attempt, place: Place, checks: Sequence[Check]) -> Step:
+def _held(event: Event, intent: Event, attempt: Attempt, place: Place, known: frozenset[str]) -> Step:
     """One recorded outcome, held against what today's code decides and does at that point."""
     body, result = event.body, event.body["result"]
     key, title = str(body["key"]), str(body["title"])
     if attempt.handed and key.startswith("adopt:"):
         decided: Decision | None = None  # not the agent's own decision
     else:
-        known = World(base=attempt.base, revision=attempt.revision, known=_All())
-        decided = next_step(attempt, checks, known, way(attempt.spec))
+        world = World(base=attempt.base, revision=attempt.revision, known=known)
+        decided = next_step(attempt, place.checks, world, way(attempt.spec))
         if not isinstance(decided, Action) or decided.key != key:
             now = decided.key if isinstance(decided, Action) else type(decided).__name__.lower()
             return Step(key, title, fault=f"decided {now} where {key} is recorded")
@@ -99,13 +103,6 @@ def _held(event: Event, intent: Event, attempt: Attempt, place: Place, checks: S
         return _done(decided, intent, event, attempt, place)
     except BlobDamaged as error:
         return Step(key, title, fault=str(error))
-
-
-class _All(frozenset[str]):
-    """Every program is known: whether a command was refused stands in the recording."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
 
 
 def _asked(call: Call, result: dict[str, Any], attempt: Attempt, place: Place) -> str:
@@ -164,59 +161,3 @@ def _done(decided: Decision | None, intent: Event, event: Event, attempt: Attemp
 
 def _tree(moved: dict[str, Any] | None) -> str:
     return str(moved["tree"])[:10] if moved else "unchanged"
-
-
-@contextmanager
-def _scratch(workspace: Workspace, repo: Repo, author: str, checks: Sequence[Check]) -> Iterator[Place]:
-    """A repository of its own over the real one's objects, and a place to work in it."""
-    with ExitStack() as held:
-        root = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="jetbox-replay-")))
-        objects = root / ".git" / "objects"
-        (objects / "info").mkdir(parents=True)
-        (root / ".git" / "refs").mkdir()
-        (root / ".git" / "HEAD").write_text("ref: refs/heads/replay\n")
-        (objects / "info" / "alternates").write_text(f"{repo.common_dir / 'objects'}\n")
-        scratch = _Scratch(root, workspace)
-        nothing = cast(Any, None)  # no command runs here
-        yield Place(
-            workspace=scratch,
-            repo=Repo.open(root),
-            blobs=_Over(root / "blobs", Blobs(workspace.blobs)),
-            sandbox=nothing,
-            author=author,
-            control=Control(),
-            inputs={},
-            progress=lambda _fraction, _eta: None,
-            anchor=lambda: "",
-            sound=lambda: None,
-            turn=Turn(),
-            models=Nobody(),
-            checks=checks,
-        )
-
-
-class _Scratch(Workspace):
-    """A folder of its own, with the real workspace's personas."""
-
-    def __init__(self, root: Path, real: Workspace) -> None:
-        super().__init__(root)
-        object.__setattr__(self, "_real", real)
-
-    @property
-    def personas(self) -> Path:
-        """The real ones: they are part of each request."""
-        real: Workspace = self.__dict__["_real"]
-        return real.personas
-
-
-class _Over(Blobs):
-    """Blobs of its own before the recorded ones: nothing is written into the recording."""
-
-    def __init__(self, folder: Path, under: Blobs) -> None:
-        super().__init__(folder)
-        self._under = under
-
-    def get(self, name: str, limit: int | None = None) -> bytes:
-        """A blob of either."""
-        own = self.path(name)
-        return super().get(name, limit) if own.exists() else self._under.get(name, limit)
