@@ -276,15 +276,15 @@ def replay(
     started = next((event for event in events if event.type == "attempt.started"), None)
     if started is None or started.body["spec"]["kind"] != "code":
         raise Failed(f"{id} has no recorded attempt {number or ''} of a model's: there is nothing to replay")
-    checks = resolve(started.body["spec"]["accept"], config.load(workspace).checks)
-    repo = Repo.open(workspace.root)
+    settings, repo = config.load(workspace), Repo.open(workspace.root)
+    checks = resolve(started.body["spec"]["accept"], settings.checks)
     began = time.monotonic()
     steps: list[Step] = []
-    for step in again(workspace, repo, events, checks, author(repo)):
+    for step in again(workspace, repo, events, checks, author(repo), settings.policy.programs):
         steps.append(step)
         if not json:
             said = f"differs: {step.fault}" if step.fault else "the same"
-            line(f"  {step.key:<24} {step.title[:44]:<44} {said}", "failed" if step.fault else "")
+            line(f"  {_short(step.key):<10} {step.title[:50]:<50} {said}", "failed" if step.fault else "")
     took, recorded = time.monotonic() - began, _recorded_seconds(events)
     fault = steps[-1].fault if steps else "nothing is recorded"
     if json:
@@ -309,6 +309,11 @@ def replay(
     else:
         complain(f"{id} differs at step {len(steps)}, {steps[-1].key if steps else 'the first'}: {fault}")
     return Exit.FAILED if fault else Exit.DONE
+
+
+def _short(key: str) -> str:
+    """A key without its long parts."""
+    return ":".join(part[:8] for part in key.split(":")[:2])
 
 
 def _recorded_seconds(events: Sequence[Event]) -> float:
