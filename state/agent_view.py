@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from state.events import Event
 from state.views import Card, Views
 from tickets import values
+from tickets.lifecycle import LIVE
 
 TURNS = 40
 """Turns of an agent where the ticket's budget says nothing."""
@@ -244,9 +245,14 @@ def agent(events: Iterable[Event], ticket: str, attempt: int) -> AgentView:
     return view
 
 
+def has_agent(card: Card) -> bool:
+    """Whether a ticket's kind is worked on by an agent."""
+    return card.kind == "code"
+
+
 def listens(card: Card) -> bool:
     """Whether somebody works on a ticket who can be told something: an agent, in a live attempt."""
-    return card.kind == "code" and card.state in ("running", "waiting", "review")
+    return has_agent(card) and card.state in LIVE
 
 
 def _says(status: str, result: Mapping[str, Any]) -> str:

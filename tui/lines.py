@@ -78,7 +78,9 @@ class Lines(Widget):
     def lay(self) -> None:
         """Ask the document for its lines anew."""
         cells = self.size.width - 1
-        self.count = self._doc.lay(cells) if self._doc is not None and cells > 0 else 0
+        if cells <= 0:
+            return  # not on the screen yet: the cursor keeps the place it was given
+        self.count = self._doc.lay(cells) if self._doc is not None else 0
         if self.sticky:
             self.top = self.count
         self.at = max(0, min(self.at, self.count - 1))
@@ -110,6 +112,9 @@ class Lines(Widget):
 
     def put(self, at: int) -> None:
         """The cursor to a line."""
+        if self.size.width <= 1:
+            self.at = max(0, at)
+            return
         at = max(0, min(at, self.count - 1))
         before, top = self.at, self.top
         self.at = at

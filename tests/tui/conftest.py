@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seeds import NOW
 
 from tui.cockpit import Cockpit
 from tui.look import DARK, Look
-
-NOW = 1_780_000_000_000
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ from state.events import New
 from state.journal import Journal
 from state.workspace import Workspace
 
+NOW = 1_780_000_000_000
+"""Milliseconds at which everything here happens."""
 TREE = "5c1d9f0e4b7a83d26e915f84c0a7be3d9124f6a8"
 BASE = "a3f8c2e19d4b6075f1e8a92c3d5b7e4f60182c9d"
 HEAD = "77d0b4a6e2c95f183a6be0d4719c8f25e3ab6d01"

@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import agents
 import pytest
 import seeds
+from keeping import kept
 
 from tui.look import ASCII, DARK, LIGHT, SIXTEEN, UNICODE, Look
 
-HERE = Path(__file__).parent / "snapshots"
 DARK_LOOK = Look(DARK, UNICODE)
 Seed = Callable[[Path], seeds.Story]
 
@@ -36,6 +36,14 @@ CASES: list[tuple[str, Seed | None, tuple[int, int], Look, str]] = [
     ("ticket-checks", seeds.busy, (140, 36), DARK_LOOK, "right enter tab tab tab"),
     ("inbox-merge", seeds.busy, (140, 36), DARK_LOOK, "4 down"),
     ("inbox-confirm", seeds.busy, (140, 36), DARK_LOOK, "4 down tab a 1 0"),
+    ("agent-stream", agents.working, (120, 30), DARK_LOOK, "2 tab"),
+    ("agent-reply", agents.working, (120, 30), DARK_LOOK, "2 tab up up"),
+    ("agent-context", agents.working, (120, 30), DARK_LOOK, "2 shift+tab"),
+    ("agent-ascii", agents.working, (120, 30), Look(SIXTEEN, ASCII), "2 tab"),
+    ("narrow-agent", agents.working, (80, 24), DARK_LOOK, "2 tab"),
+    ("narrow-context", agents.working, (80, 24), DARK_LOOK, "2 shift+tab"),
+    ("question", agents.asking, (120, 30), DARK_LOOK, "4"),
+    ("narrow-question", agents.asking, (80, 24), DARK_LOOK, "4 tab"),
     ("help", seeds.busy, (100, 40), DARK_LOOK, "?"),
     ("palette", seeds.busy, (100, 30), DARK_LOOK, ": t i"),
     ("hostile", seeds.hostile, (160, 40), DARK_LOOK, ""),
@@ -57,11 +65,7 @@ async def test_the_screen_looks_as_kept(
         shown = driver.text() + "\n"
     lines = shown.splitlines()
     assert len(lines) == size[1]
-    path = HERE / f"{name}.txt"
-    if os.environ.get("JETBOX_UPDATE_SNAPSHOTS"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(shown, encoding="utf-8")
-    assert shown == path.read_text(encoding="utf-8")
+    assert shown == kept(name, shown)
 
 
 async def test_states_differ_by_shape_and_word_not_by_colour_alone() -> None:

@@ -83,11 +83,13 @@ def _device(page: Page, device: Device) -> None:
     look = page.look
     kind = {"gpu": "graphics card", "ram": "the machine's own"}.get(device.kind, device.kind)
     facts = [kind]
+    if device.celsius is not None:
+        facts.append(f"{device.celsius:.0f} °C")
     if device.load is not None:
         facts.append(f"{device.load:.0%} busy")
     if device.watts is not None:
         facts.append(f"{device.watts:.0f} W")
-    page.item(look.g.open, "muted", device.name, ", ".join(facts))
+    page.item(look.g.open, "muted", device.name, _told(facts))
     used = max(0, device.total - device.free)
     share = min(1.0, used / device.total) if device.total > 0 else 0.0
     cells = max(8, min(_BAR, page.cells - 34))
@@ -102,10 +104,10 @@ def _device(page: Page, device: Device) -> None:
             (f", {gigabytes(device.free)} free", look("muted")),
         ]
     )
-    if device.celsius is not None:
-        word = "hot" if device.celsius >= HOT else "warm" if device.celsius >= WARM else "cool"
-        role = {"hot": "failed", "warm": "waiting"}.get(word, "muted")
-        page.text(f"{device.celsius:.0f} °C, {word}", role, bold=word == "hot")
+    if device.celsius is not None and device.celsius >= WARM:
+        hot = device.celsius >= HOT
+        said = "hot: it slows itself down" if hot else "warm"
+        page.item(look.g.warn, "failed" if hot else "waiting", f"{device.celsius:.0f} °C, {said}")
 
 
 def _holds(holder: Holder, now: int) -> str:
@@ -115,7 +117,11 @@ def _holds(holder: Holder, now: int) -> str:
     parts.append(f"for {age(holder.since, now)}")
     if holder.until is not None and holder.until > now:
         parts.append(f"lets go in {age(now, holder.until)}")
-    return ", ".join(parts)
+    return _told(parts)
+
+
+def _told(parts: list[str]) -> str:
+    return f"({', '.join(parts)})" if parts else ""
 
 
 # Roles and findings ----------------------------------------------------------------------------------
@@ -128,7 +134,7 @@ def _roles(page: Page, found: Machine) -> None:
         page.text("No role has a model: models.yaml names them, best first.", "muted")
     for role in found.roles:
         if not any(candidate.used for candidate in role.candidates):
-            page.item(look.g.cross, "failed", role.role, "nobody can serve it now")
+            page.item(look.g.cross, "failed", role.role, "(nobody can serve it now)")
         else:
             page.item(look.g.tick, "landed", role.role)
         for candidate in sorted(role.candidates, key=lambda candidate: not candidate.used):
@@ -144,7 +150,7 @@ def _candidate(page: Page, candidate: Candidate) -> None:
     facts += [candidate.why] if candidate.why else []
     word = "used" if candidate.used else "not"
     state, role = ("done", "landed") if candidate.used else ("backlog", "muted")
-    page.item(f"  {look.glyph(state)}", role, f"{word} {name}", ", ".join(facts))
+    page.item(f"  {look.glyph(state)}", role, f"{word} {name}", _told(facts))
 
 
 def _findings(page: Page, found: Machine) -> None:

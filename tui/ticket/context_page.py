@@ -36,7 +36,12 @@ def context_page(page: Page, call: Call | None, blobs: Blobs) -> Page:
     if found.left_out:
         page.head("Left out")
         for part in found.left_out:
-            page.item(look.g.dot, "waiting", f"{part.name}, {part.tokens:,} tokens", part.why)
+            page.item(
+                look.g.dot,
+                "waiting",
+                f"{part.name}, {part.tokens:,} tokens",
+                f"({part.why})" if part.why else "",
+            )
     return page
 
 

@@ -161,6 +161,6 @@ def _told(call: Call) -> str:
     """What a call cost, in one line."""
     parts = [f"{call.who}: {call.state}", span(call.seconds)]
     if call.prompt or call.replied:
-        cached = f" ({count(call.cached)} of them known)" if call.cached else ""
-        parts.append(f"read {count(call.prompt)} tokens{cached}, wrote {count(call.replied)}")
+        cached = f" ({count(call.cached)} cached)" if call.cached else ""
+        parts.append(f"read {count(call.prompt)}{cached}, wrote {count(call.replied)} tokens")
     return ", ".join(parts)

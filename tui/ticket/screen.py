@@ -8,7 +8,7 @@ from pathlib import Path
 from textual.containers import Container
 from textual.widget import Widget
 
-from state.agent_view import AgentView
+from state.agent_view import AgentView, has_agent
 from state.blobs import BlobDamaged
 from state.views import Attempt, Receipt, Ticket
 from tui.commands import MOVING, ON_TICKET, Command
@@ -150,7 +150,7 @@ class TicketScreen(TakesOver):
         of = (self.ticket_id, self.number, journal)
         if of != self._agent_of:
             self.agent, self._agent_of = AgentView(self.ticket_id, self.number), of
-        if self.ticket.card.kind != "run":
+        if has_agent(self.ticket.card):
             self.agent.more(views)
         self.agent_bar.show(self.agent)
         self.tabs.names = list(TABS if self.agent.there else TABS[:_CONTEXT])
