@@ -112,8 +112,12 @@ def broken(error: str) -> bool:
 
 
 def reply(text: str) -> str:
-    """A reply or an observation without numbers, case, blanks and clocks: what says the same is the same."""
-    return _BLANKS.sub(" ", _NUMBER.sub("N", scrub(_ends(text)))).strip().casefold()
+    """A reply or an observation without numbers, case, blanks and clocks: what says the same is the same.
+
+    A line that stands there twice is kept once, so that a log which only grows says nothing new.
+    """
+    lines = _NUMBER.sub("N", scrub(_ends(text))).casefold().splitlines()
+    return "\n".join(_unique(_BLANKS.sub(" ", line).strip() for line in lines))
 
 
 def _ends(text: str) -> str:

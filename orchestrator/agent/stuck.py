@@ -8,8 +8,8 @@ same failing edit is one. Each turn costs patience by how little it brought (`_C
 back and ends the ladder:
 
 * fewer failures than ever, or a subtask done;
-* a tree never seen before with an error never seen before that is not for the worse, or with more that passes.
-  Errors that only change are believed `CHANGES` times in a row; then they cost little, but end no ladder.
+* a tree never seen before with an error never seen before that is no worse, or with more that passes.
+  Errors that only change are believed `CHANGES` times in a row; then they cost little but end no ladder.
 
 When patience is spent the next rung holds from that turn on, and patience starts anew: a first trip is never
 the last, the question. The result is folded from the turns alone, so it survives a crash. The costs were set
@@ -25,38 +25,38 @@ from dataclasses import dataclass
 
 from orchestrator.agent import normalise
 
-PATIENCE = 30
+PATIENCE = 60
 """A rung's worth of cost: three turns that changed nothing at all."""
 
 LAST = 5
 """The rung on which the person is asked."""
 
 CHANGES = 6
-"""How many errors in a row that are new but no fewer are a gain."""
+"""How many errors in a row are a gain that are new but no fewer; half as many code does not start."""
 
-_REPEATED = 15  # the same reply in the same world: at temperature 0 it would come for ever
-_NOTHING = 10
+_REPEATED = 30  # the same reply in the same world: at temperature 0 it would come for ever
+_NOTHING = 20
 _COST = {
-    "refused": 10,  # an edit that did not apply
-    "void": 10,  # an edit that left the tree as it was
-    "back": 10,  # a tree that stood before
-    "untried": 2,  # the first edit of a file since the last gain: a change often needs several files
-    "series": 4,  # the same, but of a file whose name differs by numbers alone
-    "again": 7,  # another edit of the same file; what fails is as before
-    "worse": 5,  # an error that is new and worse: a red phase, or wild edits
-    "changes": 3,  # an error that is new, after too many of them
-    "look": 2,  # a file, a part of it or a search for the first time
-    "relook": 4,  # seen before, but the tree has changed since
-    "reread": 10,  # seen before, in the same tree
-    "missing": 5,  # a file or a text that is not there
-    "probe": 3,  # a new command with new output
-    "retell": 5,  # a new command with an output seen before
-    "rerun": 7,  # the same command on another tree, with the output seen before
-    "retry": 10,  # the same command on the same tree
-    "red": 7,  # said to be done, and it is not
-    "idle": 10,  # the same, and nothing has changed since it was said before
-    "malformed": 10,
-    "asks": 5,
+    "refused": 20,  # an edit that did not apply
+    "void": 20,  # an edit that left the tree as it was
+    "back": 20,  # a tree that stood before
+    "untried": 4,  # the first edit of a file since the last gain: a change often needs several files
+    "series": 6,  # the same, but of a file whose name differs by numbers alone
+    "again": 12,  # another edit of the same file; what fails is as before
+    "worse": 12,  # an error that is new and worse: a red phase, or wild edits
+    "changes": 6,  # an error that is new, after too many of them, or after a step back
+    "look": 3,  # a file, a part of it or a search for the first time
+    "relook": 6,  # seen before, but the tree has changed since
+    "reread": 20,  # seen before, in the same tree
+    "missing": 10,  # a file or a text that is not there
+    "probe": 6,  # a new command
+    "retell": 10,  # a new command with an output seen before
+    "rerun": 14,  # the same command on another tree, with the output seen before
+    "retry": 20,  # the same command on the same tree
+    "red": 14,  # said to be done, and it is not
+    "idle": 20,  # the same, and nothing has changed since it was said before
+    "malformed": 20,
+    "asks": 10,
 }
 _WHY = {  # for people, and for the model
     "refused": ("its edits do not apply", "Your edits did not apply: copy the lines as they stand."),
@@ -162,7 +162,7 @@ class _Fold:
     """What is remembered while turns are gone through."""
 
     def __init__(self) -> None:
-        self.level = self.since = self.cost = self.changes = 0
+        self.level = self.since = self.cost = self.looks = self.changes = 0
         self.spent: list[tuple[int, str, int]] = []  # index, name, cost since the last gain or rung
         self.reasons: list[tuple[int, str, int]] = []  # the same, of the rung that holds
         self.useful: list[int] = []  # of each turn: the index of the last turn that brought something
@@ -192,7 +192,7 @@ def _fold(turns: Sequence[Turn]) -> _Fold:
         name = _judge(turn, fold)
         _remember(turn, fold)
         if name == "gain":
-            fold.level = fold.cost = 0
+            fold.level = fold.cost = fold.looks = 0
             fold.gained.add(turn.tree)
             fold.spent.clear()
             fold.touched.clear()
@@ -201,10 +201,14 @@ def _fold(turns: Sequence[Turn]) -> _Fold:
             cost = _COST[name]
             if cost == _NOTHING and (turn.tree, turn.reply) in fold.replies and turn.reply:
                 cost = _REPEATED
+            if name == "look":
+                fold.looks += cost
+            elif name == "untried":  # what led to an edit was worth looking at
+                fold.cost, fold.looks = max(fold.cost - fold.looks, 0), 0
             fold.cost += cost
             fold.spent.append((index, name, cost))
             if fold.cost >= PATIENCE and fold.level < LAST:
-                fold.level, fold.since, fold.cost = fold.level + 1, index, 0
+                fold.level, fold.since, fold.cost, fold.looks = fold.level + 1, index, 0, 0
                 fold.reasons, fold.spent = fold.spent, []
         fold.replies.add((turn.tree, turn.reply))
         brought = name in ("gain", "untried", "series")
@@ -220,20 +224,27 @@ def _judge(turn: Turn, fold: _Fold) -> str:
     if before is None or not _tells(turn):
         return _effort(turn, fold)
     weight, fresh = _weight(turn), turn.tree not in fold.gained
-    changed = (turn.failing, turn.error) != (before.failing, before.error)
-    if changed and fold.least is not None and weight < fold.least and len(fold.trees | {turn.tree}) > 1:
+    if (
+        _print(turn) != _print(before)
+        and fold.least is not None
+        and weight < fold.least
+        and len(fold.trees | {turn.tree}) > 1
+    ):
         fold.changes = 0
         return "gain"
     if fresh and (turn.passing > fold.passing or (before.failing and not turn.failing)):
-        return _change(fold)
-    if fresh and fold.last is not None and (turn.failing, turn.error) not in fold.prints:
-        return _change(fold) if weight <= fold.last else "worse"
+        return _change(weight, fold)
+    if fresh and fold.last is not None and fold.least is not None and _print(turn) not in fold.prints:
+        worse = weight > fold.last or weight.broken > fold.least.broken
+        return "worse" if worse else _change(weight, fold)
     return _effort(turn, fold)
 
 
-def _change(fold: _Fold) -> str:
-    fold.changes += 1
-    return "gain" if fold.changes <= CHANGES else "changes"
+def _change(weight: _Weight, fold: _Fold) -> str:
+    """The error is new and no worse: a gain, but not for ever, and not for one who keeps going back."""
+    fold.changes += 2 if weight.broken else 1
+    returned = any(name == "back" for _, name, _ in fold.spent)
+    return "gain" if fold.changes <= CHANGES and not returned else "changes"
 
 
 def _effort(turn: Turn, fold: _Fold) -> str:
@@ -302,7 +313,7 @@ def _remember(turn: Turn, fold: _Fold) -> None:
         fold.least = weight if alone or fold.least is None else min(fold.least, weight)
         fold.passing = turn.passing if alone else max(fold.passing, turn.passing)
         fold.last = weight
-    fold.prints.add((turn.failing, turn.error))
+    fold.prints.add(_print(turn))
     if turn.verb == "edit" and turn.ok:
         fold.touched.add(turn.what)
         fold.shapes.add(_shape(turn.what))
@@ -317,6 +328,10 @@ def _remember(turn: Turn, fold: _Fold) -> None:
 
 def _known(turn: Turn) -> bool:
     return bool(turn.failing or turn.error or turn.passing)
+
+
+def _print(turn: Turn) -> tuple[frozenset[str], str]:
+    return turn.failing, turn.error
 
 
 def _tells(turn: Turn) -> bool:
