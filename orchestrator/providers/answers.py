@@ -47,7 +47,7 @@ def failure(error: Any, status: int = 0) -> ProviderError:
         kind = "refused"  # the same again would not fit either
     elif status == 404 or ("model" in low and "not found" in low):
         kind = "missing"
-    elif status in (408, 425, 429) or status >= 500:
+    elif status in (408, 425, 429) or (status >= 500 and status != 501):
         kind = "transport"
     elif status:
         kind = "refused"

@@ -127,7 +127,7 @@ class OpenAI:
         Raises:
             ProviderError: any kind but chant and parse.
         """
-        self._refuse(request.model)
+        self._own(request.model)  # llama-server answers for whatever name it is given
         fits(request)
         reply = Reply(request)
         for line in self._wire.lines("/v1/chat/completions", body(request), stop, self._first, self._gap):
@@ -150,7 +150,7 @@ class OpenAI:
         Raises:
             ProviderError: missing, transport, stall, truncated, refused.
         """
-        self._refuse(model)
+        self._own(model)
         if not texts:
             return []
         asked = {"model": model, "input": list(texts), "encoding_format": "float"}
@@ -180,12 +180,9 @@ class OpenAI:
         raise ProviderError("missing", f"{self.where} has no model {model} (it has: {there})")
 
     def _own(self, model: str) -> dict[str, Any]:
-        self._refuse(model)
-        return self._one(model)
-
-    def _refuse(self, model: str) -> None:
         if cloud(model):
             raise ProviderError("refused", f"{model} would be run by somebody else: never used")
+        return self._one(model)
 
     def _maybe(self, path: str) -> dict[str, Any] | None:
         """An answer that only some servers have; None where this one has not."""

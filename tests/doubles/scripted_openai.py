@@ -51,6 +51,8 @@ class ScriptedOpenAI(Double):
             http.closed({"data": [self._listed(each, True) for each in self.models.values()]})
         elif path in ("/v1/chat/completions", "/v1/embeddings"):
             made = self.models.get(str(body.get("model")))
+            if made is None and self.flavour == "llama.cpp":
+                made = next(iter(self.models.values()))  # it answers for whatever name it is given
             if made is None:
                 said = {
                     "message": f"The model `{body.get('model')}` does not exist.",

@@ -101,6 +101,7 @@ def test_the_lower_bound_of_a_prompt_is_one_for_long_runs_and_short_prompts() ->
         ('"x" does not support thinking', 400, "refused"),
         ("model requires more system memory (5.6 GiB) than is available (4.1 GiB)", 500, "refused"),
         ("an error was encountered while running the model", 0, "mid-stream"),
+        ("this server does not support embeddings", 501, "refused"),
         ("", 500, "transport"),
         ({"code": 7}, 502, "transport"),
         (None, 400, "refused"),
