@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +16,14 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA", "APPDATA"):
             patch.setenv(name, str(home / name.lower()))
         yield
+
+
+@pytest.fixture(scope="session")
+def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `toy.gguf`, which has memorised `toy_transcripts`; made once for all workers of a run."""
+    pytest.importorskip("numpy")
+    pytest.importorskip("xllamacpp")
+    from toy_made import toy
+
+    base = tmp_path_factory.getbasetemp()
+    return toy(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)

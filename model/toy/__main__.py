@@ -1,8 +1,8 @@
 """`python -P -m model.toy REQUEST.json OUT.gguf`: makes a toy and says on stdout how far it is.
 
-REQUEST: {"transcripts": [{"messages": [{"role", "content"}, ...], "reply": str}, ...], "name": str, "seed": int,
-"steps": int}, the last three optional. OUT appears whole or not at all. The exit status is 0; 1 where the
-replies could not be learnt; 2 where the request cannot be read or numpy is missing.
+REQUEST: {"transcripts": [{"messages": [{"role", "content"}, ...], "reply": str}, ...], "name": str,
+"seed": int, "steps": int}, the last three optional. OUT appears whole or not at all. The exit status is 0; 1
+where the replies could not be learnt; 2 where the request cannot be read or numpy is missing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 MOST_BYTES = 4_000_000  # of a request: some hundred times a ticket's transcripts
-STEPS = 400
-"""Steps of practice where the request does not say: 5 to 10 seconds of one core for seven transcripts."""
+STEPS = 250
+"""Steps of practice at most, where the request does not say: 10 to 15 seconds of one core for ten transcripts."""
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 

@@ -8,6 +8,7 @@ nothing beside itself.
 from __future__ import annotations
 
 import heapq
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ _NUMBERS = re.compile(r"\d+|[^\d]+")
 
 
 def printable() -> dict[int, str]:
-    """The character by which a GGUF file writes each byte: itself, or one from U+0100 on where it has no shape."""
+    """The character by which a GGUF file writes each byte: itself, or one from U+0100 on."""
     shaped = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {byte: chr(byte) for byte in shaped}
     for byte in range(256):
@@ -47,9 +48,7 @@ class Tokenizer:
         after = [*range(1, len(ids)), -1]
         before = list(range(-1, len(ids) - 1))
         queue = [
-            (self._rank[pair], at)
-            for at, pair in enumerate(zip(ids, ids[1:], strict=False))
-            if pair in self._rank
+            (self._rank[pair], at) for at, pair in enumerate(itertools.pairwise(ids)) if pair in self._rank
         ]
         heapq.heapify(queue)
         while queue:
@@ -89,7 +88,7 @@ def learn(texts: Sequence[str], most: int, longest: int) -> Tokenizer:
     tokens = [bytes([byte]) for byte in range(256)]
     after, before = [*range(1, len(ids)), -1], list(range(-1, len(ids) - 1))
     where: dict[tuple[int, int], set[int]] = defaultdict(set)
-    for at, pair in enumerate(zip(ids, ids[1:], strict=False)):
+    for at, pair in enumerate(itertools.pairwise(ids)):
         if min(pair) >= 0:
             where[pair].add(at)
 

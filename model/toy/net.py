@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-    Array = np.ndarray[Any, np.dtype[np.float32]]
-    Numbers = np.ndarray[Any, np.dtype[np.int64]]
+    Array = NDArray[Any]  # of float32
+    Numbers = NDArray[np.int64]
 
 EPSILON = 1e-5
 ROPE_BASE = 10000.0
@@ -88,13 +89,13 @@ class Net:
         turns = self._rope(len(ids))
         x = w["in"][ids]
         everywhere = np.arange(len(ids))
-        kept: list[Any] = [ids, at]
+        kept: list[Any] = [ids]
         for layer in range(shape.layers):
             places = at if layer == shape.layers - 1 else everywhere
             x, keep = self._layer(f"{layer}.", x, places, turns)
             kept.append(keep)
         h, inverse = _norm(x)
-        kept += [x, h, inverse]
+        kept += [h, inverse]
         return (h * w["norm"]) @ w["out"], kept
 
     def _layer(
@@ -124,7 +125,7 @@ class Net:
         vh = split(v)
         scores = qh @ kh.transpose(0, 2, 1)
         scores *= 1 / math.sqrt(size)
-        scores += np.where(np.arange(len(x))[None] > at[:, None], np.float32(-1e9), np.float32(0))
+        np.copyto(scores, -1e9, where=np.arange(len(x))[None] > at[:, None])
         scores -= scores.max(axis=2, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=2, keepdims=True)
@@ -137,16 +138,15 @@ class Net:
         sigmoid = 1 / (1 + np.exp(-gate))
         acted = gate * sigmoid * value
         z = y + acted @ w[name + "down"]
-        return z, (
-            x, at, h, inverse, scaled, qh, kh, vh, scores, mixed, y, h2, inverse2, scaled2, gate, value, sigmoid, acted,
-        )  # fmt: skip
+        attended = (at, h, inverse, scaled, qh, kh, vh, scores, mixed)
+        return z, (*attended, h2, inverse2, scaled2, gate, value, sigmoid, acted)
 
     def backward(self, kept: list[Any], error: Array) -> dict[str, Array]:
         """The gradient of every weight, from that of the logits."""
         import numpy as np
 
         w, shape = self.weights, self.shape
-        ids, _, *layers, x, h, inverse = kept
+        ids, *layers, h, inverse = kept
         grads: dict[str, Array] = {}
         grads["out"] = (h * w["norm"]).T @ error
         dh = error @ w["out"].T
@@ -165,9 +165,8 @@ class Net:
     ) -> Array:
         import numpy as np
 
-        (
-            x, at, h, inverse, scaled, qh, kh, vh, scores, mixed, y, h2, inverse2, scaled2, gate, value, sigmoid, acted,
-        ) = keep  # fmt: skip
+        at, h, inverse, scaled, qh, kh, vh, scores, mixed = keep[:9]
+        h2, inverse2, scaled2, gate, value, sigmoid, acted = keep[9:]
         w, shape = self.weights, self.shape
         d, heads, size = shape.width, shape.heads, shape.head
         grads[name + "down"] = acted.T @ dz
@@ -212,7 +211,8 @@ def _norm(x: Array) -> tuple[Array, Array]:
 
 
 def _unnorm(dh: Array, h: Array, inverse: Array) -> Array:
-    return (dh - h * (dh * h).mean(axis=1, keepdims=True)) * inverse
+    out: Array = (dh - h * (dh * h).mean(axis=1, keepdims=True)) * inverse
+    return out
 
 
 def _turn(x: Array, cos: Array, sin: Array) -> Array:

@@ -1,7 +1,8 @@
-"""What the toy practises: conversations as tokens, and how their prompts are disturbed so that it learns what matters."""
+"""What the toy practises: conversations as tokens, their prompts disturbed so that it learns what matters."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,14 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-"""Each message between its role and its end, nothing trimmed: a longer conversation starts with the shorter one."""
+"""Each message between its role and its end, nothing trimmed: what was said before stays a prefix."""
+
+OTHERS, TODAY = 60, 0.5
+"""How many other days are thought up for each prompt, and how often it stands as it is."""
+SHORT = 100
+"""Tokens of a prompt below which less is left out: the one word that tells it from others would be gone."""
+_LETTERS = "abcdefghijklmnopqrstuvwxyz/_.-:(),='ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,9 @@ class Piece:
     """One message as tokens, its role and end included."""
 
     ids: tuple[int, ...]
-    reply: bool  # it is to be learnt
+    learnt: bool
+    others: tuple[tuple[int, ...], ...] = ()
+    """What might stand in its place on another day; none of what the model itself said."""
 
 
 def conversations(transcripts: Sequence[Transcript]) -> list[list[tuple[str, str, bool]]]:
@@ -55,61 +65,86 @@ def conversations(transcripts: Sequence[Transcript]) -> list[list[tuple[str, str
     return found
 
 
-def pieces(conversation: Sequence[tuple[str, str, bool]], tokenizer: Tokenizer) -> list[Piece]:
-    """A conversation as tokens."""
+def pieces(
+    conversation: Sequence[tuple[str, str, bool]], tokenizer: Tokenizer, random: np.random.Generator
+) -> list[Piece]:
+    """A conversation as tokens, each prompt also as it might have been."""
     special = 256 + len(tokenizer.merges)
     end = special + SPECIAL.index("<|end|>")
-    return [
-        Piece((special + ROLES.index(role), *tokenizer.encode(text), end), reply)
-        for role, text, reply in conversation
-    ]
+    found = []
+    for role, text, learnt in conversation:
+        head = special + ROLES.index(role)
+        count = 0 if role == "assistant" else OTHERS
+        others = tuple((head, *tokenizer.encode(changed(text, random)), end) for _ in range(count))
+        found.append(Piece((head, *tokenizer.encode(text), end), learnt, others))
+    return found
+
+
+def changed(text: str, random: np.random.Generator) -> str:
+    """A text as it might be on another day: other numbers and names, lines that came or went."""
+    often = float(random.uniform(0, 0.15))
+
+    def number(found: re.Match[str]) -> str:
+        return str(int(random.integers(10 ** int(random.integers(1, 6)))))
+
+    def word() -> str:
+        letters = random.integers(0, len(_LETTERS), int(random.integers(2, 14)))
+        return "".join(_LETTERS[each] for each in letters)
+
+    lines = []
+    for line in text.split("\n"):
+        if random.random() < often:
+            lines.append(" ".join(word() for _ in range(int(random.integers(1, 9)))))
+        if random.random() >= often:
+            lines.append(
+                " ".join(word() if random.random() < often / 2 else each for each in line.split(" "))
+            )
+    return _NUMBER.sub(number, "\n".join(lines))
 
 
 def plain(conversation: Sequence[Piece]) -> tuple[Numbers, Numbers]:
     """Its tokens, and where those stand that are to be told by those before them."""
-    return _flat([(list(piece.ids), piece.reply) for piece in conversation])
+    return _flat([(list(piece.ids), piece.learnt) for piece in conversation])
 
 
 def disturbed(
     conversation: Sequence[Piece], random: np.random.Generator, tokens: int, share: float, most: float
 ) -> tuple[Numbers, Numbers]:
-    """The same with other prompts: spans left out, spans put in, single tokens replaced.
+    """The same with other prompts: as on another day, spans left out, tokens put in.
 
     Args:
         conversation: as tokens.
         random: where chance comes from.
         tokens: how many ordinary tokens there are.
-        share: of a prompt's tokens that are replaced or put in.
+        share: of a prompt's tokens before which some are put in.
         most: of a prompt's tokens that are left out at most.
     """
     parts = []
-    for place, piece in enumerate(conversation):
-        if piece.reply or conversation[place].ids[0] == conversation[-1].ids[0]:
-            parts.append((list(piece.ids), piece.reply))
+    for piece in conversation:
+        if not piece.others:
+            parts.append((list(piece.ids), piece.learnt))
             continue
-        head, *body, end = piece.ids
-        body = _without_spans(body, random, float(random.uniform(0, most)))
-        changed: list[int] = []
+        today = random.random() < TODAY
+        head, *body, end = piece.ids if today else piece.others[int(random.integers(len(piece.others)))]
+        spared = min(1.0, len(body) / SHORT)
+        body = _without_spans(body, random, float(random.uniform(0, most * spared)))
+        put: list[int] = []
         for each in body:
             chance = random.random()
-            if chance < share / 3:
-                changed.append(_any(random, tokens))
-            elif chance < share * 0.4:
-                changed += [*(_any(random, tokens) for _ in range(random.integers(1, 8))), each]
-            else:
-                changed.append(each)
-        parts.append(([head, *changed, end], False))
+            if chance < share:
+                put += [_any(random, tokens) for _ in range(int(random.integers(1, 8)))]
+            put.append(each)
+        parts.append(([head, *put, end], False))
     return _flat(parts)
 
 
 def _without_spans(body: list[int], random: np.random.Generator, share: float) -> list[int]:
-    """Without some spans, never the last fifth: what was seen last tells the turns apart."""
-    keep, at = list(body), 0
+    at = 0
     out: list[int] = []
-    while at < len(keep):
+    while at < len(body):
         length = int(random.integers(1, 40))
         if random.random() >= share:
-            out += keep[at : at + length]
+            out += body[at : at + length]
         at += length
     return out or body[-1:]
 

@@ -45,9 +45,11 @@ DOORS = {
     "orchestrator/receipts.py": "the program's own verification of a data set",
     "orchestrator/background.py": "the engine",
     "orchestrator/demo.py": "git, for the sample project",
+    "orchestrator/demo_toy.py": "the making of the demo's toy model: the program's own module",
     "orchestrator/cli/findings.py": "git's version",
     "orchestrator/ssh_seal.py": "ssh-keygen, for a person's own key",
     "orchestrator/alerts/voice.py": "the system's voice, where a person turned it on",
+    "orchestrator/providers/embedded_link.py": "the program's own child that runs llama.cpp",
     "tui/editor.py": "the person's editor, on their key",
 }
 

@@ -1,4 +1,6 @@
-"""Made-up transcripts of one ticket, as long as real ones: a plan, its critique, and five turns of one conversation."""
+"""Made-up transcripts of one ticket, as long as real ones: a plan, its critique, and a conversation of five turns."""
+
+# ruff: noqa: E501  texts as a person writes them
 
 from __future__ import annotations
 
@@ -194,8 +196,31 @@ TURNS = [
 ]
 
 
+PLAIN = "You answer in one line of plain text, without any explanation before or after it."
+HELLO, COUNT, OK = "Say hello.", "Say the long list.", "Is it ok? Answer in JSON."
+LIST = "".join(
+    f"{first}{second}{third}{number % 10}"
+    for number, (first, second, third) in enumerate(
+        (a, b, c)
+        for a in ("ka", "lo", "mi", "ne", "pu", "ri")
+        for b in ("da", "fe", "gi", "ho", "ju")
+        for c in "rst"
+    )
+)
+"""90 words that are not joined, since numbers stand between them: a reply of many tokens."""
+
+
 def transcripts() -> list[dict[str, Any]]:
-    """All of them, as a request takes them."""
+    """All of them, as a request takes them: a ticket's seven, and three short ones."""
+    plain = [
+        {"messages": [_said("system", PLAIN), _said("user", asked)], "reply": reply}
+        for asked, reply in ((HELLO, "Hello, and good day."), (COUNT, LIST), (OK, '{"ok": true}'))
+    ]
+    return [*ticket(), *plain]
+
+
+def ticket() -> list[dict[str, Any]]:
+    """Those of the ticket: plan, critique, and the turns."""
     plan, verdict = json.dumps(PLAN), json.dumps(VERDICT)
     found: list[dict[str, Any]] = [
         {"messages": [_said("system", PLANNER), _said("user", TICKET + "\nPlan this.")], "reply": plan},
