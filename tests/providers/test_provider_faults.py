@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from contenders import asking
@@ -199,3 +202,25 @@ def test_a_script_breaks_the_share_it_is_told_to_and_the_same_calls_each_time() 
     assert set(faults) == {*FAULTS, ""}
     assert faults == [script({}, nth).fault for nth in range(2000)]
     assert faults != [Script(["ok"], broken=0.3, seed=8)({}, nth).fault for nth in range(2000)]
+
+
+@pytest.mark.parametrize("name", ["scripted_ollama", "scripted_openai"])
+def test_a_double_is_a_program_too(name: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(
+        json.dumps(["one", {"text": "two", "fault": "prose"}, {"text": "three", "fault": "drop"}])
+    )
+    file = Path(__file__).parent.parent / "doubles" / f"{name}.py"
+    command = [sys.executable, str(file), "--script", str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout is not None
+            provider = PAIRS[name.removeprefix("scripted_")][1](
+                json.loads(program.stdout.readline())["where"]
+            )
+            assert text(list(provider.chat(LONG, threading.Event()))) == "one"
+            assert "two" in text(list(provider.chat(LONG, threading.Event())))
+            with pytest.raises(ProviderError):
+                list(provider.chat(LONG, threading.Event()))
+        finally:
+            program.kill()
