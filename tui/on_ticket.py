@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from state.agent_view import listens
 from state.journal import Journal
 from tickets.lifecycle import ENDED, LIVE
 from tui.screen import CockpitScreen
-from tui.tell import tell
 
 if TYPE_CHECKING:
     from state.contract import Sealer
@@ -100,10 +98,13 @@ class OnTicket(CockpitScreen):
 
     def do_comment(self) -> None:
         """Tell the agent that is at work; where none is, try again with a comment."""
+        from state.agent_view import listens
         from tui.sheets.prompt import Prompt
 
         ticket = self.target
         if listens(self.context.feed.cards[ticket]):
+            from tui.tell import tell
+
             tell(self, ticket)
             return
         about = (

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import agents
 import pytest
 import seeds
 
@@ -280,6 +281,34 @@ def test_the_diff_opens_in_the_editor_and_the_cockpit_comes_back(
     assert shown.ended() == 0
 
 
+def test_a_worktree_is_taken_over_in_the_editor_and_handed_back(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    story = agents.working(tmp_path)
+    worktree = story.workspace.worktree("TICKET-7", 1)
+    worktree.mkdir(parents=True)
+    editor = tmp_path / "edit.py"
+    editor.write_text("import pathlib, sys; pathlib.Path(sys.argv[1], 'mine').write_text('by hand')")
+    shown = terminal(tmp_path, EDITOR=f"{sys.executable} {editor}", VISUAL="")
+    shown.until("1 running")
+    shown.keys("2")
+    shown.until("stuck, 2 of 5")
+    shown.keys("o")
+    shown.until("Hand TICKET-7 back?")
+    assert (worktree / "mine").read_text() == "by hand"
+    shown.until("you have its worktree")
+    shown.keys("y")
+    shown.until(lambda text: "you have its worktree" not in text)
+    words = [event.type for event in story.journal.events() if event.type.startswith("asked.")]
+    assert words == ["asked.take-over", "asked.hand-back"]
+    shown.keys("1")
+    shown.until("Backlog")
+    shown.keys("q")
+    assert shown.ended() == 0
+    shown.assert_restored()
+    story.close()
+
+
 def test_what_a_start_needs_is_all_that_is_imported() -> None:
     heavy = (
         "pydantic",
@@ -290,6 +319,14 @@ def test_what_a_start_needs_is_all_that_is_imported() -> None:
         "watchdog",
         "torch",
         "orchestrator",
+        "httpx",
+        "ollama",
+        "xllamacpp",
+        "numpy",
+        "pynvml",
+        "tree_sitter",
+        "state.machine",
+        "state.agent_view",
     )
     code = f"import sys, tui.app, tui.cockpit; print([name for name in {heavy!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -86,6 +86,9 @@ def _receipts(page: Page, proposal: Proposal) -> None:
     for each in receipts:
         passed = each.get("passed") is True
         glyph, role = (look.g.tick, "landed") if passed else (look.g.cross, "failed")
+        if skipped := str(each.get("skipped") or ""):
+            page.item(look.g.unknown, "waiting", str(each.get("check", "?")), f"skipped: {skipped}")
+            continue
         exit_ = each.get("exit")
         word = verdict(passed, str(each.get("side", "?")))
         told = f"{word}, exit {exit_}" if exit_ is not None else word

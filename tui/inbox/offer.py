@@ -30,14 +30,16 @@ def refusal(proposal: Proposal, card: Card | None, diff_seen: bool, diff_problem
     if proposal.kind not in WITH_NUMBER:
         return ""
     receipts = receipts_of(proposal)
-    red = [str(each.get("check", "a check")) for each in receipts if each.get("passed") is not True]
+    skipped = {str(each.get("check")) for each in receipts if each.get("skipped")}
+    taken = [each for each in receipts if not each.get("skipped")]
+    red = [str(each.get("check", "a check")) for each in taken if each.get("passed") is not True]
     if red:
         return f"a check is red: {red[0]}"
-    if not receipts:
+    if not taken:
         return "no check has been taken: nothing is verified"
     if card is not None and card.red:
         return "a check is red"
-    if card is not None and card.unknown:
+    if card is not None and card.unknown > len(skipped):
         return f"{card.unknown} of {card.green + card.unknown} checks are not known yet"
     if diff_problem:
         return diff_problem[:1].lower() + diff_problem[1:]

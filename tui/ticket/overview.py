@@ -108,8 +108,11 @@ def _accept(page: Page, spec: Mapping[str, Any], receipts: Sequence[Receipt]) ->
         name = check_name(check)
         found = [receipt for receipt in receipts if receipt.name == name]
         red = " (has to fail on the base)" if isinstance(check, Mapping) and check.get("red") else ""
-        if any(not receipt.passed for receipt in found):
+        skipped = [receipt.skipped for receipt in found if receipt.skipped]
+        if any(not receipt.passed and not receipt.skipped for receipt in found):
             page.item(look.g.cross, "failed", name, f"red{red}")
+        elif skipped:
+            page.item(look.g.unknown, "waiting", name, f"skipped: {skipped[0]}{red}")
         elif any(receipt.side != "base" for receipt in found):
             page.item(look.g.tick, "landed", name, f"green{red}")
         else:
@@ -124,9 +127,11 @@ def receipts_page(page: Page, receipts: Sequence[Receipt], look: Look) -> Page:
         page.text("No check has been run for this attempt yet: nothing is verified.", "muted")
     for receipt in receipts:
         glyph, role = (look.g.tick, "landed") if receipt.passed else (look.g.cross, "failed")
+        if receipt.skipped:
+            glyph, role = look.g.unknown, "waiting"
         page.item(glyph, role, receipt.name)
         exit_ = look.g.dash if receipt.exit is None else str(receipt.exit)
-        told = verdict(receipt.passed, receipt.side)
+        told = verdict(receipt.passed, receipt.side, receipt.skipped)
         page.field("", f"{told}, exit {exit_}, {span(receipt.seconds, look.g.dash)}", role)
         if receipt.summary:
             page.field("", receipt.summary, "muted")
