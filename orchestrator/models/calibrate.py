@@ -278,7 +278,7 @@ def _needle(trial: _Trial, bytes_per_token: float, notes: list[str]) -> Mapping[
     rungs = [each for each in LADDER if each < trial.context] + [trial.context]
     seen, tried, rate = 0, 0, 0.0  # rate: seconds for a token of prompt
     for rung in rungs:
-        if rung * rate * 1.2 > trial.left():
+        if rate and rung * rate * 1.2 > trial.left():
             notes.append(f"context was tried up to {tried} tokens: more would take too long here")
             break
         begun = time.monotonic()

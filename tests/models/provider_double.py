@@ -145,7 +145,8 @@ class Double:
             for piece in act.text.split(" ") if act.text else ():
                 yield Text(piece + " ")
             if act.final:
-                yield Final(Usage(10, 0, 5, 0.1, 0.2), act.cut)
+                sent = sum(len(each.content.encode()) for each in request.messages)
+                yield Final(Usage(int(sent / 3.2), 0, 5, 0.1, 0.2), act.cut)
         finally:
             self.answering -= 1
 

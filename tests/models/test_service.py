@@ -1,4 +1,4 @@
-"""Models by role: the first that is there, answers and fits; a server's failure costs no more than it must."""
+"""Models by role: the first that is there, answers and fits; a failure costs no more than it must."""
 
 from __future__ import annotations
 
