@@ -73,7 +73,7 @@ class Ollama:
         Raises:
             ProviderError: transport, stall.
         """
-        return [_found(each) for each in objects(self._wire.ask("/api/tags"), "models", self.where)]
+        return self._list(None)
 
     def look(self, model: str) -> Found:
         """Everything it tells about one model.
@@ -81,7 +81,7 @@ class Ollama:
         Raises:
             ProviderError: missing, transport, stall.
         """
-        listed = self._listed(model)
+        listed = self._listed(model, None)
         shown = self._wire.ask("/api/show", {"model": model})
         details = shown.get("details") if isinstance(shown.get("details"), dict) else {}
         facts = _facts(shown.get("model_info"))
@@ -124,7 +124,7 @@ class Ollama:
             ProviderError: missing, transport; stall, also where it was stopped; refused where its real
                 context is smaller, or somebody else would run it.
         """
-        self._own(model)
+        self._own(model, stop)
         self._keep[_plain(model)] = keep
         options = {"num_ctx": context}
         with self._client(self._loading, stop) as client:
@@ -168,9 +168,14 @@ class Ollama:
         Raises:
             ProviderError: any kind but chant and parse.
         """
-        self._own(request.model)
+        try:
+            self._own(request.model, stop)
+            version = self._known_version(stop)
+        except ProviderError:
+            if stop.is_set():
+                return
+            raise
         fits(request)
-        version = self._known_version()
         told, ended = Told(request), False
         body = _body(request, version)
         if (keep := self._keep.get(_plain(request.model))) is not None:
@@ -204,7 +209,7 @@ class Ollama:
         Raises:
             ProviderError: missing, transport, stall, truncated, refused.
         """
-        self._own(model)
+        self._own(model, None)
         if not texts:
             return []
         with self._client(self._first) as client:
@@ -239,28 +244,33 @@ class Ollama:
                 "transport", f"{self.where} answers what Ollama would not: is it one?"
             ) from error
 
-    def _ask_version(self, within: float) -> str:
-        said = short(self._wire.ask("/api/version", within=within), "version")
+    def _ask_version(self, within: float, stop: threading.Event | None = None) -> str:
+        said = short(self._wire.ask("/api/version", within=within, stop=stop), "version")
         if not said:
             raise ProviderError("transport", f"what answers at {self.where} is no Ollama")
         self._version = _numbers(said)
         return said
 
-    def _known_version(self) -> tuple[int, int, int]:
+    def _known_version(self, stop: threading.Event) -> tuple[int, int, int]:
         """Asked once, and again whenever its health is: the one thing an update changes under our feet."""
         if self._version is None:
-            self._ask_version(10.0)
+            self._ask_version(10.0, stop)
         return self._version or (0, 0, 0)
 
-    def _listed(self, model: str) -> Found:
-        for each in self.models():
+    def _list(self, stop: threading.Event | None) -> list[Found]:
+        return [
+            _found(each) for each in objects(self._wire.ask("/api/tags", stop=stop), "models", self.where)
+        ]
+
+    def _listed(self, model: str, stop: threading.Event | None) -> Found:
+        for each in self._list(stop):
             if _plain(each.name) == _plain(model):
                 return each
         raise ProviderError("missing", f"{self.where} has no model {model}: `ollama pull {model}`")
 
-    def _own(self, model: str) -> None:
+    def _own(self, model: str, stop: threading.Event | None) -> None:
         """Refuse what would leave this server."""
-        if cloud(model) or self._listed(model).remote:
+        if cloud(model) or self._listed(model, stop).remote:
             raise ProviderError(
                 "refused",
                 f"{model} would be run by somebody else, and all that it is told would leave: never used",

@@ -70,7 +70,7 @@ class OpenAI:
         Raises:
             ProviderError: missing, transport, stall.
         """
-        return _found(self._one(model))
+        return _found(self._one(model, None))
 
     def loaded(self) -> Sequence[Loaded]:
         """What it holds in memory now; empty where it does not tell.
@@ -95,7 +95,7 @@ class OpenAI:
             ProviderError: missing, transport; stall, also where it was stopped; refused where its real
                 context is smaller.
         """
-        entry = self._own(model)
+        entry = self._own(model, stop)
         if entry.get("state", "loaded") != "loaded":
             one = {"role": "user", "content": "ok"}
             asked = {"model": model, "messages": [one], "max_tokens": 1, "ttl": max(1, int(keep))}
@@ -127,7 +127,12 @@ class OpenAI:
         Raises:
             ProviderError: any kind but chant and parse.
         """
-        self._own(request.model)  # llama-server answers for whatever name it is given
+        try:
+            self._own(request.model, stop)  # llama-server answers for whatever name it is given
+        except ProviderError:
+            if stop.is_set():
+                return
+            raise
         fits(request)
         reply = Reply(request)
         for line in self._wire.lines("/v1/chat/completions", body(request), stop, self._first, self._gap):
@@ -150,7 +155,7 @@ class OpenAI:
         Raises:
             ProviderError: missing, transport, stall, truncated, refused.
         """
-        self._own(model)
+        self._own(model, None)
         if not texts:
             return []
         asked = {"model": model, "input": list(texts), "encoding_format": "float"}
@@ -164,25 +169,25 @@ class OpenAI:
 
     # -------------------------------------------------------------------------------------------------
 
-    def _listed(self, within: float = 10.0) -> list[dict[str, Any]]:
+    def _listed(self, within: float = 10.0, stop: threading.Event | None = None) -> list[dict[str, Any]]:
         """The models: LM Studio's own list where there is one, which tells states and contexts."""
-        listed = objects(self._wire.ask("/v1/models", within=within), "data", self.where)
+        listed = objects(self._wire.ask("/v1/models", within=within, stop=stop), "data", self.where)
         if listed and not any(_tells(each) for each in listed) and (own := self._maybe("/api/v0/models")):
             listed = objects(own, "data", self.where)
         return listed
 
-    def _one(self, model: str) -> dict[str, Any]:
-        listed = self._listed()
+    def _one(self, model: str, stop: threading.Event | None) -> dict[str, Any]:
+        listed = self._listed(stop=stop)
         for each in listed:
             if short(each, "id") == model:
                 return each
         there = ", ".join(short(each, "id") for each in listed[:5]) or "none"
         raise ProviderError("missing", f"{self.where} has no model {model} (it has: {there})")
 
-    def _own(self, model: str) -> dict[str, Any]:
+    def _own(self, model: str, stop: threading.Event | None) -> dict[str, Any]:
         if cloud(model):
             raise ProviderError("refused", f"{model} would be run by somebody else: never used")
-        return self._one(model)
+        return self._one(model, stop)
 
     def _maybe(self, path: str) -> dict[str, Any] | None:
         """An answer that only some servers have; None where this one has not."""

@@ -188,6 +188,30 @@ def test_no_more_is_kept_of_a_large_answer_than_its_bound() -> None:
 
 
 @pytest.mark.parametrize("make", PROVIDERS)
+def test_stop_ends_a_call_to_a_server_that_answers_nothing_at_all(make: Callable[..., Provider]) -> None:
+    asked = threading.Event()
+
+    def silent(connection: socket.socket) -> None:
+        asked.set()
+        connection.recv(1)
+
+    with raw(silent) as where:
+        stop, done = threading.Event(), threading.Event()
+
+        def call() -> None:
+            assert list(make("server", where).chat(ASKED, stop)) == []
+            done.set()
+
+        threading.Thread(target=call, daemon=True).start()
+        assert asked.wait(10)
+        began = time.monotonic()
+        stop.set()
+        assert done.wait(5)
+        assert time.monotonic() - began < 0.5
+    assert ended()
+
+
+@pytest.mark.parametrize("make", PROVIDERS)
 def test_no_proxy_redirect_or_credential_of_the_environment_is_used(
     make: Callable[..., Provider], monkeypatch: pytest.MonkeyPatch
 ) -> None:
