@@ -71,7 +71,7 @@ def _end(lines: Sequence[str], at: int, length: int) -> int:
     for number in range(at + 1, len(lines)):
         line = lines[number]
         opening = _OPEN.match(line) if "<<<<<" in line else None
-        if opening and (other is not None or len(opening[2]) == length):
+        if opening and len(opening[2]) == length:
             break
         if ">>>>>" in line and (close := _CLOSE.match(line)):
             if len(close[1]) == length:

@@ -60,7 +60,7 @@ def path_and_lines(text: str, *, lines: bool = True) -> tuple[str, int, int]:
             first, last = last, first
     if quoted:
         inner = next(group for group in quoted.groups() if group)
-        if lines and not first:
+        if lines and not first and _LINES.match(inner):
             return path_and_lines(inner)
         return _normal(inner), first, last
     text = re.sub(r"[ \t]\([^()]*\)\Z", "", text.rstrip(" \t:;,*_`"))  # EDIT a.py (new file):

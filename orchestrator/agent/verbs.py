@@ -88,6 +88,8 @@ MOST_BLOCKS = 100
 MOST_TEXT = 4000
 """Characters of a summary or a question that are kept."""
 MOST_OPTIONS = 6
+MOST_HEADS = 50
+"""Lines that begin with a verb and are looked at until one is an action."""
 
 EDIT_FORM = f"""\
 For a new or a short file, all of it:
@@ -148,7 +150,7 @@ def parse(text: str) -> Verb:
     """
     if len(text) > MOST:
         raise Malformed(f"The reply is longer than {MOST} characters. Answer with one action:\n\n{_forms()}")
-    lines = _unthought([line.removesuffix("\r") for line in text.split("\n")])
+    lines = _unthought([line.removesuffix("\r") for line in text.rstrip().split("\n")])
     if not any(line.strip() for line in lines):
         raise Malformed(f"The reply is empty. Answer with one action:\n\n{_forms()}")
     heads = _heads(lines, _LOUD)
@@ -220,55 +222,65 @@ def _meant(lines: Sequence[str], head: _Head) -> bool:
     """Whether a line that begins with a verb in lower case is an action, and not a sentence."""
     if head.verb in ("READ", "EDIT"):
         return paths.looks(re.sub(r":[\d\- ]*\Z", "", head.rest))
-    only = sum(1 for line in lines if line.strip()) == 1
     if head.verb == "DONE":
-        return only or head.firm
-    return bool(head.rest) and (only or head.firm or head.rest.startswith("`"))
+        return head.firm or (not head.rest.strip(".! ") and head.at == len(lines) - 1)
+    return bool(head.rest) and (head.firm or head.rest.startswith("`"))
 
 
 def _first(lines: Sequence[str], heads: Sequence[_Head], faults: list[str]) -> Verb | None:
-    """The first head that is an action. What is wrong with those that are none is added to `faults`."""
-    for index, head in enumerate(heads):
-        later = heads[index + 1 :]
+    """The first head that is an action. What is wrong with those that are none is added to `faults`.
+
+    Raises:
+        Malformed: it is not complete, and what follows would be done in its place.
+    """
+    undone = False
+    for index, head in enumerate(heads[:MOST_HEADS]):
+        if undone and head.verb != "EDIT":
+            continue
+        if head.verb == "DONE" and head.listed and faults:
+            continue  # the last step of a plan
         try:
-            if (call := toolcalls.alone(head.verb, head.rest)) and (verb := _called(call)):
+            if verb := _take(head, lines, heads[index + 1 :], faults):
                 return verb
-            if split := _SAME_LINE.match(head.rest):  # EDIT a.py ```python
-                spread = [*lines[: head.at], "", split[2], *lines[head.at + 1 :]]
-                moved = [replace(other, at=other.at + 1) for other in (replace(head, rest=split[1]), *later)]
-                moved[0] = replace(moved[0], at=head.at)
-                return _first(spread, moved, faults)
-            stop = later[0].at if later else len(lines)
-            match head.verb:
-                case "READ":
-                    return Read(*paths.path_and_lines(head.rest or _below(lines, head.at + 1, stop)))
-                case "EDIT":
-                    if verb := _edit(head, lines, later):
-                        return verb
-                    faults.append(
-                        str(_wrong("EDIT", f"no fence and no block follows `EDIT {head.rest[:80]}`"))
-                    )
-                    if not head.listed:  # whatever comes next was meant to come after this edit
-                        edits = [other for other in later if other.verb == "EDIT"]
-                        if edits:
-                            return _first(lines, edits, faults)
-                        raise Malformed(faults[0])
-                case "SEARCH":
-                    if pattern := _unquoted(head.rest or _below(lines, head.at + 1, stop)):
-                        return Search(pattern)
-                    faults.append(str(_wrong("SEARCH", "the text to look for is missing")))
-                case "RUN":
-                    if command := _command(head, lines, stop):
-                        return Run(command)
-                    faults.append(str(_wrong("RUN", "the command is missing")))
-                case "DONE":
-                    return Done(_rest(head, lines, stop))
-                case "ASK":
-                    return _ask(_rest(head, lines, stop).split("\n"))
         except paths.NoPath as fault:
             if not fault.prose:
                 raise _wrong(head.verb, str(fault)) from fault
             faults.append(str(_wrong(head.verb, str(fault))))
+            continue
+        # whatever comes next was meant to come after this edit; in a plan its text may come later
+        undone = undone or (head.verb == "EDIT" and not head.listed)
+    if undone:
+        raise Malformed(faults[0])
+    return None
+
+
+def _take(head: _Head, lines: Sequence[str], later: Sequence[_Head], faults: list[str]) -> Verb | None:
+    """The action of one head; None, and why, where it has none."""
+    if (call := toolcalls.alone(head.verb, head.rest)) and (verb := _called(call)):
+        return verb
+    if split := _SAME_LINE.match(head.rest):  # EDIT a.py ```python
+        lines = [*lines[: head.at], "", split[2], *lines[head.at + 1 :]]
+        head, later = replace(head, rest=split[1]), [replace(other, at=other.at + 1) for other in later]
+    stop = later[0].at if later else len(lines)
+    match head.verb:
+        case "READ":
+            return Read(*paths.path_and_lines(head.rest or _below(lines, head.at + 1, stop)))
+        case "EDIT":
+            if edit := _edit(head, lines, later):
+                return edit
+            faults.append(str(_wrong("EDIT", f"no fence and no block follows `EDIT {head.rest[:80]}`")))
+        case "SEARCH":
+            if pattern := _unquoted(head.rest or _below(lines, head.at + 1, stop)):
+                return Search(pattern)
+            faults.append(str(_wrong("SEARCH", "the text to look for is missing")))
+        case "RUN":
+            if command := _command(head, lines, stop):
+                return Run(command)
+            faults.append(str(_wrong("RUN", "the command is missing")))
+        case "DONE":
+            return Done(_rest(head, lines, stop))
+        case "ASK":
+            return _ask(_rest(head, lines, stop).split("\n"))
     return None
 
 
