@@ -1,4 +1,4 @@
-"""`models.yaml`: the person counts most, a project grants itself nothing, every fault is told at its place."""
+"""`models.yaml`: the person counts most, a project grants itself nothing, a fault is told at its place."""
 
 from __future__ import annotations
 
