@@ -27,7 +27,7 @@ _GRAM = 24  # symbols that must agree before a period is believed: longer than a
 _PHRASE = 8  # symbols that are one part of a vocabulary: about a word, as longer ones span phrases
 _LOOK = 200  # length of a repetition at which it is looked at what repeats
 # How many symbols repeat beyond the first period, where numbers stay and where they count up.
-_LIMITS = {"prose": 500, "code": 1_300, "data": 3_000, "rule": 1_500}
+_LIMITS = {"prose": 500, "code": 1_200, "data": 3_000, "rule": 1_500}
 _COUNTS = {"prose": 700, "code": 12_000, "data": 6_000, "rule": 6_000}
 _BLANK = 1_500  # blanks in a row
 _NUMBER = -1  # the symbol of every number

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 MOST = 2_000
 """Characters of a normalised error; some 600 tokens, which a nudge can quote whole."""
 
-_READ = 400_000  # characters of an output that are looked at: its ends, where runners say what failed
+_READ = 100_000  # characters of an output that are looked at: its ends, where runners say what failed
 _LINE = 300  # characters of one line
 _LINES = 40  # lines kept
 _LAST = 5  # lines kept of an output that names no error
@@ -35,6 +35,7 @@ _SCRUB = (
     (re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]{1,100}){1,40}[\\/]"), ""),  # folders of a path
     (re.compile(r"\b(?:tmp|temp|pytest-of-|pytest-)[\w-]{0,20}\d[\w-]{0,40}\b"), "<temp>"),
     (re.compile(r"\b(?:tmp|temp)(?:\.[A-Za-z0-9]{6,12}\b|[a-z0-9_]{8}\b)"), "<temp>"),
+    (re.compile(r"(?<=') \(\d{1,9}\)(?= panicked at)"), ""),  # rust: the thread's number
     (re.compile(r"\b(?:pid|port|thread|process)[ =:#]{1,3}\d{1,9}\b", re.IGNORECASE), "<process>"),
 )
 _PLACE = re.compile(
@@ -56,12 +57,12 @@ _NAMES = (  # what failed, by its name
     re.compile(r"^(\S.* > \S.*) FAILED$"),  # JUnit under gradle
 )
 _SAYS = re.compile(  # what was wrong: values matter here, so numbers stay
-    r"^E   |^\s*[\w.]*(?:Error|Exception|Warning|Interrupt|Exit)\b(?: \[\w+\])?(?::|$)|^\s*assert(?:ion)?\b|"
-    r"^\s*(?:left|right|expected|received|actual|got|want): |expected: <|\bgot\b.*\bwant\b|"
+    r"^E   |^\s*[\w.]*(?:Error|Exception|Warning|Interrupt|Exit)\b(?: \[\w+\])?(?::|$)|"
+    r"^\s*[Aa]ssert(?:ion)?\b|"
+    r"^\s*(?:left|right|[Ee]xpected|[Rr]eceived|actual|got|want): |expected: <|\bgot\b.*\bwant\b|"
     r"^panic: |panicked at|"
     r"^\S+\.go:\d+(?::\d+)?: |^\s+\S+\.go:\d+: |^\S+\.java:\d+: (?:error|warning)|^\s+symbol: |"
-    r"\berror TS\d+: |^error(?:\[E\d+\])?: |^\S+:\d+:\d+: (?:fatal )?error: ",
-    re.IGNORECASE,
+    r"\berror TS\d+: |^error(?:\[E\d+\])?: |^\S+:\d+:\d+: (?:fatal )?error: "
 )
 _TALLY = re.compile(r"^(?:error: (?:test failed|aborting due|could not compile)|Error: Process completed)")
 _LOUD = re.compile(
@@ -91,7 +92,8 @@ def error(text: str, most: int = MOST) -> str:
     """
     lines = _lines(text)
     names = sorted({f"{name} failed" for line in lines if (name := _name(line))})
-    says = sorted({_said(line) for line in lines if _SAYS.search(line) and not _TALLY.search(line)})
+    told = (line for line in lines if _SAYS.search(line) and not _TALLY.search(line) and not _name(line))
+    says = sorted({_said(line) for line in told})
     if not names and not says:
         loud = [line for line in lines if _LOUD.search(line)] or lines[-_LAST:]
         says = _unique(_BLANKS.sub(" ", _NUMBER.sub("N", scrub(line))).strip() for line in loud)
