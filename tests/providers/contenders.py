@@ -1,13 +1,15 @@
 """Who is held to the contract of `orchestrator/providers/base.py`: one line in CONTENDERS for each.
 
-A contender is a context manager that gives a Bench: a provider beside a server, and what may be asked of it.
-It may call `pytest.skip` with a reason.
+A contender takes pytest's request, for fixtures, and is a context manager that gives a Bench: a provider
+beside a server, and what may be asked of it. It may call `pytest.skip` with a reason.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ import pytest
 from scripted_ollama import ScriptedOllama
 from scripted_openai import Flavour, ScriptedOpenAI
 from scripting import Made, Say
+from toy_transcripts import COUNT, HELLO, OK, PLAIN
 
 from orchestrator.providers.base import Message, Provider, Request
 from orchestrator.providers.ollama import Ollama
@@ -55,12 +58,12 @@ class Bench:
         return self.short.model
 
 
+Contender = Callable[[pytest.FixtureRequest], AbstractContextManager[Bench]]
+
+
 def asking(model: str, text: str, context: int = 4096, most: int = 400) -> Request:
     """A request with a system message that is always the same."""
-    rules = Message(
-        "system", "You answer in one line of plain text, without any explanation before or after it."
-    )
-    return Request(model, (rules, Message("user", text)), context, most)
+    return Request(model, (Message("system", PLAIN), Message("user", text)), context, most)
 
 
 def _says(body: Mapping[str, Any], nth: int) -> Say:
@@ -75,32 +78,34 @@ def _says(body: Mapping[str, Any], nth: int) -> Say:
 _MODELS = (Made("small:latest", context=8192, thinks=True), Made("vectors:latest", context=512, embeds=True))
 
 
-def _bench(provider: Provider, model: str, embedder: str = "", same: bool = True) -> Bench:
-    counting = asking(
-        model, "Now count from 1 to 200, in digits with blanks between them, and leave out none.", most=2000
-    )
+_COUNT = "Now count from 1 to 200, in digits with blanks between them, and leave out none."
+
+
+def _bench(
+    provider: Provider, model: str, embedder: str = "", same: bool = True, long: str = _COUNT
+) -> Bench:
     return Bench(
         provider,
-        asking(model, "Say hello."),
-        counting,
-        replace(asking(model, "Is it ok? Answer in JSON."), schema=SCHEMA),
+        asking(model, HELLO),
+        asking(model, long, most=2000),
+        replace(asking(model, OK), schema=SCHEMA),
         embedder,
         same,
     )
 
 
 @contextmanager
-def _scripted_ollama() -> Iterator[Bench]:
+def _scripted_ollama(request: pytest.FixtureRequest) -> Iterator[Bench]:
     with ScriptedOllama(_says, _MODELS) as double, closing(Ollama("ollama", double.where)) as provider:
         yield _bench(provider, "small:latest", "vectors:latest")
 
 
-def _scripted_openai(flavour: Flavour) -> Callable[[], AbstractContextManager[Bench]]:
+def _scripted_openai(flavour: Flavour) -> Contender:
     one = flavour == "llama.cpp"  # it serves the one model that it was started with
     models = _MODELS[:1] if one else _MODELS
 
     @contextmanager
-    def contender() -> Iterator[Bench]:
+    def contender(request: pytest.FixtureRequest) -> Iterator[Bench]:
         with (
             ScriptedOpenAI(_says, models, flavour=flavour, context=8192) as double,
             closing(OpenAI("server", double.where)) as provider,
@@ -110,8 +115,38 @@ def _scripted_openai(flavour: Flavour) -> Callable[[], AbstractContextManager[Be
     return contender
 
 
+_SERVE = """
+import json, os, sys, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.n_ctx, params.n_parallel, params.ctx_shift = sys.argv[1], 8192, 1, False
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+params.warmup, params.verbosity = False, 1
+params.hostnames, params.port = ["127.0.0.1"], 0
+server = xllamacpp.Server(params)
+print(json.dumps(server.listening_address), flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
 @contextmanager
-def _live_ollama() -> Iterator[Bench]:
+def _llama_server(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The real llama.cpp server over its real HTTP, with a toy for a model."""
+    pytest.importorskip("xllamacpp", reason="llama.cpp is not installed")
+    model = request.getfixturevalue("toy_models") / "toy.gguf"
+    command = [sys.executable, "-c", _SERVE, str(model)]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, text=True) as served:
+        try:
+            assert served.stdout is not None
+            with closing(OpenAI("server", json.loads(served.stdout.readline()))) as provider:
+                yield _bench(provider, str(model), long=COUNT)
+        finally:
+            served.kill()
+
+
+@contextmanager
+def _live_ollama(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """The smallest models of a real server."""
     where = os.environ.get("OLLAMA_HOST")
     if not where:
@@ -129,7 +164,8 @@ def _live_ollama() -> Iterator[Bench]:
         yield bench
 
 
-CONTENDERS: dict[str, Callable[[], AbstractContextManager[Bench]]] = {
+CONTENDERS: dict[str, Contender] = {
+    "llama-server": _llama_server,
     "scripted-ollama": _scripted_ollama,
     "scripted-llama-server": _scripted_openai("llama.cpp"),
     "scripted-vllm": _scripted_openai("vllm"),

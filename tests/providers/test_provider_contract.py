@@ -18,7 +18,7 @@ from orchestrator.providers.base import Chunk, Final, Message, ProviderError, Re
 
 @pytest.fixture(scope="module", params=CONTENDERS)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with CONTENDERS[request.param]() as made:
+    with CONTENDERS[request.param](request) as made:
         made.provider.load(made.model, made.short.context, 300.0, threading.Event())
         yield made
 
