@@ -211,6 +211,16 @@ def test_stop_ends_a_call_to_a_server_that_answers_nothing_at_all(make: Callable
     assert ended()
 
 
+def test_stop_ends_a_stream_among_lines_that_came_together() -> None:
+    with raw(closed(b'{"a": 1}\n' * 1000)) as where:
+        stop = threading.Event()
+        heard = 0
+        for _ in Wire(server(where)).lines("/api/chat", {}, stop, 10.0, 10.0):
+            heard += 1
+            stop.set()
+        assert heard == 1
+
+
 @pytest.mark.parametrize("make", PROVIDERS)
 def test_no_proxy_redirect_or_credential_of_the_environment_is_used(
     make: Callable[..., Provider], monkeypatch: pytest.MonkeyPatch
