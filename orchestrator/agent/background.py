@@ -16,6 +16,8 @@ from orchestrator.models.base import Chosen
 if TYPE_CHECKING:
     from orchestrator.agent.repomap import Cache
 
+_OWN = ("tickets/", "personas/", "jetbox.yaml", "checks.yaml", "models.yaml")
+"""Jetbox's own files in a repository: full of a ticket's words, and never what it is about."""
 _KEPT = 8  # backgrounds; one for each attempt at work and model
 _lock = threading.Lock()
 _backgrounds: OrderedDict[tuple[object, ...], Background] = OrderedDict()
@@ -43,6 +45,8 @@ def background(repo: Repo, attempt: Attempt, checks: Sequence[Check], chosen: Ch
         from orchestrator.agent.treefiles import tree_files
 
         files = tree_files(repo, tree)
+        for path in [path for path in files if path.startswith(_OWN)]:
+            del files[path]
         found = choose(
             survey(files, _facts, files.left_out),
             goal,

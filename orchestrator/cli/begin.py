@@ -75,12 +75,15 @@ def demo(
 
     if not headless and not output.can_ask():
         raise Wrong("the cockpit needs a terminal: `jetbox demo --headless` runs the demo without one")
+    from orchestrator import demo_toy
+
     root = demos.make(folder)
     line(f"A project with {len(demos.script().tickets)} tickets, made in {root}")
+    toy = demo_toy.start(root)
     if headless:
         from orchestrator.cli.demo_report import play
 
-        return play(root)
+        return play(root, toy)
     from orchestrator.main import cockpit
 
     return cockpit(root)

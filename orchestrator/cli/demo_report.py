@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from state.workspace import Workspace
 BY = "the demo's script"
 
 
-def play(root: Path) -> int:
-    """Run until nothing is left to do; DONE when every ticket ended as the script says."""
+def play(root: Path, toy: subprocess.Popen[bytes] | None) -> int:
+    """Run until nothing is left to do; DONE when every ticket ended as the script says.
+
+    `toy` is the making of the demo's own model: what waits for it goes on once it is there.
+    """
     workspace, began = Workspace(root), time.monotonic()
 
     def follow(event: Event) -> None:
@@ -29,6 +33,8 @@ def play(root: Path) -> int:
             _answer(workspace, event)
 
     serve(workspace, until_idle=True, follow=follow)
+    if toy is not None and toy.wait() == 0:
+        serve(workspace, until_idle=True, follow=follow)
     with reading(workspace) as journal:
         results = demo.ended(journal)
     line()
