@@ -188,9 +188,8 @@ def masked(change: Change) -> str:
 
 
 def _words(text: str) -> set[str]:
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\w+", text)} | set(
-        re.findall(r"\w+", text.lower())
-    )
+    parts, whole = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", text), re.findall(r"[^\W\d]\w*", text)
+    return {word.lower() for word in (*parts, *whole)}
 
 
 def plain_order(mapped: Survey, goal: str) -> list[str]:
@@ -204,7 +203,8 @@ def plain_order(mapped: Survey, goal: str) -> list[str]:
 
 def whole_files(mapped: Survey, order: Sequence[str]) -> Choice:
     """Whole files in their order, while they fit."""
-    files, costs = [], {}
+    files = list[tuple[str, str]]()
+    costs = dict[str, int]()
     for path in order:
         cost = tokens(path + "\n" + mapped.text(path)) + OVERHEAD
         if sum(costs.values()) + cost <= BUDGET:
@@ -239,12 +239,13 @@ def score(change: Change, choice: Choice) -> dict[str, float]:
     }
 
 
-def measure(found: Sequence[Change], goal: Callable[[Change], str], verbose: bool) -> dict[str, Any]:
+def measure(
+    found: Sequence[Change], goal: Callable[[Change], str], cache: dict[bytes, Any], verbose: bool
+) -> dict[str, Any]:
     """All ways on all changes."""
     ways = ("map", "baseline", "map_whole", "baseline_outlined")
     sums: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     seconds = []
-    cache: dict[bytes, Any] = {}
     for change in found:
         text = goal(change)
         mapped = survey(change.old, cache)
@@ -292,12 +293,13 @@ def main() -> None:
     for name, packages in sets.items():
         found = list(changes(options.cache, packages))
         files = [len(change.wanted) for change in found]
+        cache: dict[bytes, Any] = {}
         out[name] = {
             "packages": sorted({change.name.split()[0] for change in found}),
             "changes": len(found),
             "files_wanted": sum(files),
-            **measure(found, lambda change: change.goal, options.verbose),
-            "masked": measure(found, masked, False),
+            **measure(found, lambda change: change.goal, cache, options.verbose),
+            "masked": measure(found, masked, cache, False),
         }
     print(json.dumps(out, indent=1))
 

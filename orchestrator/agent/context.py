@@ -111,7 +111,8 @@ class _Fill:
             return room - sum(costs.values())
 
         # Broad first: each of the best is seen. A ticket's change is rarely in one file.
-        broad = min(max(self.budget // EACH, FEWEST), MOST)
+        named = sum(path in self.named for path in order)
+        broad = max(min(max(self.budget // EACH, FEWEST), MOST), named)
         cap = max(int(self.budget * OUTLINED / broad), 24)
         for path in order[:broad]:
             if self.plain(path) and self.whole_cost(path) <= min(1.5 * cap, left()):
@@ -162,7 +163,8 @@ class _Fill:
         size = int((most - OVERHEAD - 1) * self.bytes_per_token)
         lines: dict[str, str] = {}
         rest = [path for path in order if path not in shown]
-        others = [path for path in self.survey.facts if path not in shown and path not in set(rest)]
+        ranked = {*rest, *shown}
+        others = [path for path in self.survey.facts if path not in ranked]
         for path in (*rest[:MAPPED], *others[:MAPPED]):
             names = [d.name for d in self.survey.facts[path].definitions if d.depth == 0][:8]
             line = f"{path}: {', '.join(names)}" if names else path

@@ -40,6 +40,7 @@ class Parsed:
 
     definitions: tuple[Definition, ...]
     prose: tuple[tuple[int, int], ...]
+    broken: bool = False  # some of the file did not fit the grammar
 
 
 _JS = """
@@ -99,7 +100,7 @@ def parse(language: str, data: bytes) -> Parsed | None:
     captures = found.search(tree.root_node)
     nodes = [(node, kind) for kind in ("class", "function", "value") for node in captures.get(kind, ())]
     spans = sorted((node.start_byte, node.end_byte) for node in captures.get("prose", ()))
-    return Parsed(_definitions(nodes, data), tuple(spans))
+    return Parsed(_definitions(nodes, data), tuple(spans), tree.root_node.has_error)
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,9 @@ def _tools(language: str) -> _Tools | None:
         grammar = Language(_pointer(language))
     except ImportError:
         return None
-    parser, query = Parser(grammar), Query(grammar, QUERIES[language])
-    return _Tools(parser.parse, lambda node: QueryCursor(query).captures(node))
+    query = Query(grammar, QUERIES[language])
+    # A parser for each file: one may not be used by two threads.
+    return _Tools(lambda data: Parser(grammar).parse(data), lambda node: QueryCursor(query).captures(node))
 
 
 def _pointer(language: str) -> object:
@@ -170,7 +172,7 @@ def _definitions(nodes: list[tuple[Node, str]], data: bytes) -> tuple[Definition
 
 
 def _name(node: Node) -> str:
-    for field in ("name", "left", "type", "declarator"):
+    for field in ("name", "left", "declarator", "type"):
         named = node.child_by_field_name(field)
         if named is not None and named.type == "variable_declarator":
             named = named.child_by_field_name("name")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
 from orchestrator.agent.grammar import Definition
 from orchestrator.agent.terms import split
 
 _WORD = re.compile(r"[^\W\d]\w*")
-_GAP = 4  # bytes of "...\n"
 WIDE = 400  # characters of a line that are shown
+FIRST = 400  # lines that stand for a file without definitions
 
 
 def outline(
@@ -31,7 +32,7 @@ def outline(
     lines = text.split("\n")
     heads = {d.line: "  " * d.depth + d.signature for d in reversed(definitions)}
     if not heads:
-        heads = {at: line.rstrip() for at, line in enumerate(lines[:400], 1) if line.strip()}
+        heads = {at: line.rstrip()[:WIDE] for at, line in enumerate(lines[:FIRST], 1) if line.strip()}
     shown: dict[int, str] = {}
     if opened > 0:
         for at in _opened(definitions, lines, weights, min(opened, most)):
@@ -62,14 +63,20 @@ def _points(text: str, weights: Mapping[str, float]) -> float:
 def _opened(
     definitions: Sequence[Definition], lines: Sequence[str], weights: Mapping[str, float], most: int
 ) -> list[int]:
-    """The lines of the bodies that hold most of the words, while they fit."""
-    inner = [d for d in definitions if d.kind == "function"]
+    """The lines of the bodies that hold most of the words; a class is one if it has no methods."""
+    functions = [d.line for d in definitions if d.kind == "function"]
+    inner = [
+        d
+        for d in definitions
+        if d.kind == "function"
+        or (d.kind == "class" and bisect_right(functions, d.last) == bisect_left(functions, d.line))
+    ]
     points = [(_points("\n".join(lines[d.line - 1 : d.last]), weights), d) for d in inner]
-    found: list[int] = []
+    found: set[int] = set()
     for _, each in sorted((p for p in points if p[0] > 0), key=lambda item: (-item[0], item[1].line)):
-        body = [at for at in range(each.line, min(each.last, len(lines)) + 1) if at not in set(found)]
+        body = [at for at in range(each.line, min(each.last, len(lines)) + 1) if at not in found]
         need = sum(_size((at, lines[at - 1].rstrip()[:WIDE])) for at in body)
         if need <= most:
             most -= need
-            found += body
+            found.update(body)
     return sorted(found)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
 
 from orchestrator.agent.query import Query
 from orchestrator.agent.repomap import Survey
 from orchestrator.agent.terms import split
+from orchestrator.decide import matches
 
 K1, B = 1.2, 0.6  # of BM25 (Robertson and Zaragoza 2009)
 PATH, NAME = 1.0, 0.6  # for a word that is in a path or a definition's name, beside 1 for being there often
@@ -68,33 +68,26 @@ def rank(survey: Survey, query: Query, paths: Sequence[str] = ()) -> Ranking:
     return Ranking(files, weights)
 
 
-def within(known: Mapping[str, object], globs: Sequence[str]) -> list[str]:
-    """The paths that match a glob of a ticket: `*` inside a folder, `**` over folders."""
-    wanted = [_glob(each) for each in globs]
-    return [path for path in sorted(known) if any(each.fullmatch(path) for each in wanted)]
-
-
-@lru_cache(maxsize=512)
-def _glob(text: str) -> re.Pattern[str]:
-    out = []
-    for piece in re.split(r"(\*\*/|\*+|\?)", text.removeprefix("./")):
-        if piece == "**/":
-            out.append("(?:.*/)?")
-        elif piece.startswith("*"):
-            out.append(".*" if len(piece) > 1 else "[^/]*")
-        else:
-            out.append("[^/]" if piece == "?" else re.escape(piece))
-    return re.compile("".join(out) + "(?:/.*)?", re.DOTALL)
+def within(known: Iterable[str], globs: Sequence[str]) -> list[str]:
+    """The paths that match a glob of a ticket, as for what its change may touch."""
+    return [path for path in sorted(known) if any(matches(path, glob) for glob in globs)]
 
 
 def _words(survey: Survey, query: Query) -> tuple[dict[str, float], dict[str, float]]:
     """BM25 over the words of each file, and the weight of each term: its rareness times what was asked."""
-    heard: dict[str, tuple[str, ...]] = {}  # words of files that hold a term of the query
+    heard: dict[str, tuple[str, ...]] = {}  # words of files, with the terms of the query in each
+    # A stem stands in each word that has it, but for a last y; most words are done with by that.
+    hint = re.compile(
+        "|".join(re.escape(term.removesuffix("y")) for term in sorted(query.terms)), re.IGNORECASE
+    )
 
     def terms(word: str) -> tuple[str, ...]:
         found = heard.get(word)
         if found is None:
-            found = heard[word] = tuple(term for term in split(word) if term in query.terms)
+            found = ()
+            if hint.search(word):
+                found = tuple(term for term in split(word) if term in query.terms)
+            heard[word] = found
         return found
 
     counts: dict[str, dict[str, int]] = {}

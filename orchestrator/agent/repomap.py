@@ -143,7 +143,12 @@ def _facts(language: str, data: bytes) -> Facts | str:
     parsed = parse(language, data) if language in _GRAMMARS else None
     if parsed is not None:
         prose, code = _apart(data, parsed.prose)
-        return Facts(language, len(data), plain, parsed.definitions, _count(code), _count(prose))
+        definitions = parsed.definitions
+        if parsed.broken:  # an open bracket hides from a grammar what each reader of lines sees
+            names = {each.name for each in definitions}
+            more = [each for each in _by_lines(text) if each.name not in names]
+            definitions = tuple(sorted((*definitions, *more), key=lambda each: each.line))
+        return Facts(language, len(data), plain, definitions, _count(code), _count(prose))
     words = _count(data)
     definitions = () if language == "data" else tuple(_by_lines(text))
     if language == "prose":
