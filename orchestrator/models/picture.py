@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.models.base import NoModel
 from orchestrator.models.choosing import Judged
 from state import machine
 
@@ -56,6 +57,8 @@ class Painter:
         self._write()
 
     def _write(self) -> None:
+        with contextlib.suppress(NoModel):  # all servers have been let go of: the last picture
+            self._models.refresh()
         with contextlib.suppress(OSError):  # a full disk costs the show, never the work
             machine.write(self._path, picture(self._models, int(time.time() * 1000)))
 

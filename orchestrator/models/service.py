@@ -62,7 +62,7 @@ class Models:
         """
         self.catalogue = catalogue
         self._look = look
-        self._servers = Servers(catalogue, make)
+        self._servers = Servers(catalogue, make, self._changed)
         self._lock = threading.Lock()
         self._found: dict[str, calibration.Finding] | None = None
         self._memory = Memory(catalogue.policy, self._room, self._take_out, self._changed)
@@ -223,8 +223,15 @@ class Models:
         until = time.monotonic() + wait
         return tuple(self.judge(role, each, max(0.0, until - time.monotonic())) for each in wishes)
 
+    def refresh(self) -> None:
+        """Have every server of a role asked in the background, and take over what they said before."""
+        for source in {wish.source for wishes in self.catalogue.roles.values() for wish in wishes}:
+            if not source.refused:
+                self._servers.watch(source).see(0.0)
+        self.learn()
+
     def peeked(self, role: str) -> tuple[Judged, ...]:
-        """The same by what is known already: no server is asked."""
+        """Every candidate by what is known already: nothing is waited for."""
         room = self.open_room()
         return tuple(
             self._judge(role, each, self._servers.last(each.source), room)

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 
 from orchestrator.models.base import NoModel
@@ -20,13 +21,15 @@ PATIENT = 0.8  # seconds that a look waits for the first answer
 class Watched:
     """Thread-safe. Nothing is asked before the first look."""
 
-    def __init__(self, provider: Provider, wanted: Sequence[str]) -> None:
+    def __init__(self, provider: Provider, wanted: Sequence[str], changed: Callable[[], None]) -> None:
         """Watch a server.
 
         Args:
             provider: the server.
             wanted: models that are looked at in full, where they are there.
+            changed: told when it says something else than before.
         """
+        self._changed = changed
         self._provider, self._wanted = provider, tuple(dict.fromkeys(wanted))
         self._lock = threading.Condition()
         self._seen: Seen | None = None
@@ -70,8 +73,10 @@ class Watched:
         except Exception as error:  # whatever a server or its library does, the engine goes on
             seen = Seen(time.monotonic(), Health(False, why=str(error) or type(error).__name__))
         with self._lock:
-            self._seen, self._asking = seen, False
+            before, self._seen, self._asking = self._seen, seen, False
             self._lock.notify_all()
+        if before is None or replace(before, at=seen.at) != seen:
+            self._changed()
 
     def _look(self) -> Seen:
         at = time.monotonic()  # of the beginning: what changes meanwhile may be missed
@@ -104,8 +109,10 @@ class Watched:
 class Servers:
     """Every server of a catalogue, made when it is first needed. Thread-safe."""
 
-    def __init__(self, catalogue: Catalogue, make: Callable[[Source], Provider]) -> None:
-        self._catalogue, self._make = catalogue, make
+    def __init__(
+        self, catalogue: Catalogue, make: Callable[[Source], Provider], changed: Callable[[], None]
+    ) -> None:
+        self._catalogue, self._make, self._changed = catalogue, make, changed
         self._lock = threading.Lock()
         self._providers: dict[str, Provider] = {}
         self._watched: dict[str, Watched] = {}
@@ -150,7 +157,7 @@ class Servers:
         provider = self.provider(source)
         with self._lock:
             if source.name not in self._watched:
-                self._watched[source.name] = Watched(provider, self.names(source))
+                self._watched[source.name] = Watched(provider, self.names(source), self._changed)
             return self._watched[source.name]
 
     def watched(self) -> list[tuple[str, Watched]]:

@@ -426,6 +426,31 @@ def test_the_picture_shows_who_serves_who_holds_and_what_was_found_out(tmp_path:
     assert server.closed
 
 
+def test_the_picture_follows_what_others_load_and_servers_that_no_ticket_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.models.picture.APART", 0.05)
+    monkeypatch.setattr("orchestrator.models.picture.STILL", 0.1)
+    monkeypatch.setattr("orchestrator.models.watching.FRESH", 0.1)
+    server = double("small")
+    made = models(server, picture=tmp_path / "machine.json", coder=("small",), quick=("small",))
+    made.show()
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        picture = pictures.read(tmp_path / "machine.json")
+        if picture and picture.roles[1].candidates[0].used:
+            break
+        time.sleep(0.05)
+    server.resident["small"] = Loaded("small", 5 * GB, 0, 4096)
+    while time.monotonic() < until:
+        picture = pictures.read(tmp_path / "machine.json")
+        if picture and picture.holders:
+            break
+        time.sleep(0.05)
+    assert picture is not None and [each.who for each in picture.holders] == ["here/small"]
+    made.close()
+
+
 def test_the_picture_is_written_at_most_once_a_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
