@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.gates.gate import GATES
+
 BUILT_IN = {
     "schema": "every row of the data set has the fields its manifest promises",
     "deterministic": "made again from the same seed, the data set has the same bytes",
     "provenance": "the data set's manifest says where it comes from, and its files are the ones it names",
+    **GATES,
 }
 """Checks that need no definition in `checks.yaml`, with what each holds."""
 
@@ -32,6 +35,11 @@ class Check:
     contains: str = ""
     built_in: str = ""
     asks: str = ""  # judge or human: a question, which this version cannot put
+
+    @property
+    def gate(self) -> bool:
+        """Whether it is a gate: a program of ours that looks at a change in the sandbox."""
+        return self.built_in in GATES
 
 
 def resolve(accept: Sequence[Any], named: Mapping[str, Mapping[str, Any]]) -> tuple[Check, ...]:

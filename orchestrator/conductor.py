@@ -32,10 +32,11 @@ from orchestrator.actions import (
     Wait,
 )
 from orchestrator.attempt import Attempt, apply
-from orchestrator.checks import resolve
+from orchestrator.checks import Check, resolve
 from orchestrator.config import Config
 from orchestrator.contracts import Contracts
 from orchestrator.decide import decide, landed_not_followed
+from orchestrator.gates import gate
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
 from orchestrator.leftovers import clear_locks_of, clear_shared_locks
@@ -169,7 +170,7 @@ class Conductor:
     def _kind(self, attempt: Attempt) -> Kind:
         return self.shop.kinds[str(attempt.spec["kind"])]
 
-    def _checks(self, attempt: Attempt) -> Any:
+    def _checks(self, attempt: Attempt) -> tuple[Check, ...]:
         return resolve(attempt.spec["accept"], self.shop.config.checks)
 
     def _world(self, attempt: Attempt) -> World:
@@ -191,6 +192,7 @@ class Conductor:
             isolation=sandbox.isolation,
             policy=sandbox.policy.digest,
             known=sandbox.policy.programs,
+            tools={c.built_in: gate.tool(c.built_in) for c in self._checks(attempt) if c.gate},
             consent=self.consented(),
         )
 

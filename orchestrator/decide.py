@@ -80,7 +80,7 @@ def _runs_a_command(decision: Decision) -> bool:
         case Act():
             return decision.verb == "run" and not decision.refused
         case Verify():
-            return bool(decision.check.run)
+            return bool(decision.check.run) or decision.check.gate
         case Rehearse():
             return bool(decision.command)
     return False
@@ -279,6 +279,8 @@ def _accept_change(attempt: Attempt, checks: Sequence[Check], world: World) -> D
         return verdict
     if not result["changed"]:
         return _end(attempt, "landed", "nothing to merge: it changed no file")
+    if unverified := _unverified(attempt, checks, result["head_tree"]):
+        return Wait(unverified)
     how = values.rollback(attempt.spec.get("rollback") or "revert")
     command = how.command if isinstance(how, values.ByShell) else ""
     rehearsal = Rehearse(world.base, attempt.head, result["commit"], command, time_left(attempt))
@@ -341,14 +343,42 @@ def _take(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision |
     for take in takes:
         if take.check.asks and (wait := _ask_human(attempt, take, world)):
             return wait
-        found = attempt.done.get(take.key)
-        if found is None or found.status == "interrupted":
+        if taken(attempt, take, world) is None:
             return take
-    red = [(take, attempt.done[take.key]) for take in takes if not attempt.done[take.key].result["passed"]]
+    done = [(take, attempt.done[take.key]) for take in takes]
+    red = [(take, o) for take, o in done if not o.result["passed"] and not o.result.get("skipped")]
     if not red:
         return None
     lines = [f"{take.check.name}: {_said(take, outcome)}" for take, outcome in red]
     return _end(attempt, "failed", "; ".join(lines))
+
+
+def taken(attempt: Attempt, take: Verify, world: World) -> Outcome | None:
+    """The outcome of a check that counts; None where it is to be taken.
+
+    One that was skipped counts until the program that it needs lies elsewhere than it did then.
+    """
+    found = attempt.done.get(take.key)
+    if found is None or found.status == "interrupted":
+        return None
+    before, now = found.result.get("tool"), world.tools.get(take.check.built_in)
+    return None if found.result.get("skipped") and now and now != before else found
+
+
+def _skipped(attempt: Attempt, checks: Sequence[Check], tree: str) -> dict[str, str]:
+    """The checks that could not be taken on the branch, with the reasons."""
+    takes = [Verify(check, "branch", "", tree, None) for check in checks]
+    found = {take.check.name: attempt.done.get(take.key) for take in takes}
+    return {name: str(o.result["skipped"]) for name, o in found.items() if o and o.result.get("skipped")}
+
+
+def _unverified(attempt: Attempt, checks: Sequence[Check], tree: str) -> str:
+    """Why a change is not proposed though nothing is red: no check that runs has held; '' where one has."""
+    skipped = _skipped(attempt, checks, tree)
+    if not skipped or any(not check.asks and check.name not in skipped for check in checks):
+        return ""
+    why = "; ".join(dict.fromkeys(skipped.values()))
+    return f"unverified: {why}, and no other check runs. Once it is there, this goes on"
 
 
 def _said(take: Verify, outcome: Outcome) -> str:
@@ -379,13 +409,17 @@ def _merge_proposal(
     trees = {merged["base_tree"], merged["head_tree"], merged["tree"]}
     receipts = [
         {"check": o.result["name"], "side": o.result["side"], "tree": o.result["tree"], "exit": o.exit,
-         "output": o.result.get("output", ""), "passed": o.result["passed"]}
+         "output": o.result.get("output", ""), "passed": o.result["passed"],
+         **({"skipped": o.result["skipped"]} if o.result.get("skipped") else {})}
         for key, o in attempt.done.items()
         if key.startswith(prefix) and o.status == "done"
         and o.result["name"] in names and o.result["tree"] in trees
     ]  # fmt: skip
     count = len(merged["changed"])
     summary = f"merge {count} file{'s' if count != 1 else ''}: {attempt.spec['goal']}"
+    if skipped := _skipped(attempt, checks, merged["head_tree"]):
+        some = f"{len(skipped)} check{'s' if len(skipped) != 1 else ''} skipped"
+        summary = f"{summary} ({some}: {'; '.join(dict.fromkeys(skipped.values()))})"
     subject = {
         "ticket": attempt.ticket,
         "attempt": attempt.number,

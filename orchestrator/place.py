@@ -131,8 +131,10 @@ class NoRoom(Exception):
     """As many tickets are at work as may be; this one goes on when another has come to a rest."""
 
 
-def spawn(command: str, cwd: Path, timeout: float | None, attempt: Attempt, place: Place) -> Finished:
-    """Run a command line of the attempt's in the sandbox: with its inputs, to be followed and stopped."""
+def spawn(
+    command: str | Sequence[str], cwd: Path, timeout: float | None, attempt: Attempt, place: Place
+) -> Finished:
+    """Run a command of the attempt's in the sandbox: with its inputs, to be followed and stopped."""
     return place.sandbox.run(
         command,
         cwd,

@@ -12,25 +12,39 @@ from orchestrator import process, runs, worktrees
 from orchestrator.actions import Verify
 from orchestrator.attempt import Attempt
 from orchestrator.checks import Check, within
+from orchestrator.gates import gate
 from orchestrator.place import Halted, Performed, Place, spawn
 from orchestrator.sandbox.sandbox import BROKEN, SAID
 
 
 def verify(action: Verify, attempt: Attempt, place: Place) -> Performed:
-    """Take the receipt that the action names. What cannot be evaluated is red, never green."""
+    """Take the receipt that the action names.
+
+    What cannot be evaluated is red, never green; a gate whose tool is not here is neither, but skipped.
+    """
     check = action.check
     exit_code: int | None = None
     output, seconds = b"", 0.0
-    if check.run and action.commit:
-        gate = place.workspace.gate(attempt.ticket, attempt.number)
-        worktrees.clean_checkout(place.repo, gate, action.commit)
-        finished = spawn(check.run, gate, action.timeout, attempt, place)
+    more: dict[str, str] = {}
+    if (check.run or check.gate) and action.commit:
+        checkout = place.workspace.gate(attempt.ticket, attempt.number)
+        worktrees.clean_checkout(place.repo, checkout, action.commit)
+        command, limit = _command(action, attempt, place)
+        finished = spawn(command, checkout, limit, attempt, place)
         exit_code, output, seconds = finished.exit, finished.output, finished.seconds
         if finished.reason in BROKEN:
-            worktrees.discard(place.repo, gate)
+            worktrees.discard(place.repo, checkout)
             passed, summary = False, f"was ended: {SAID[finished.reason]}"
+        elif finished.reason == "timeout" and limit != action.timeout:
+            passed, summary = False, f"was not done after {limit:.0f} s"
         elif finished.reason != "exited":
             return Performed("interrupted", {"why": finished.reason}, None, seconds)
+        elif check.gate and exit_code == gate.SKIPPED:
+            passed, summary = False, gate.said(output)
+            more = {"skipped": summary, "tool": gate.tool(check.built_in)}
+        elif check.gate:
+            passed = exit_code == 0
+            summary = "holds" if passed else gate.said(output)
         else:
             failed_as_wanted = action.side == "base" and check.red
             passed = (exit_code != 0) if failed_as_wanted else (exit_code == 0)
@@ -40,7 +54,7 @@ def verify(action: Verify, attempt: Attempt, place: Place) -> Performed:
     elif check.metric:
         run = attempt.ok("run")
         passed, summary = within(check, run.result["metrics"].get(check.metric) if run else None)
-    elif check.built_in and not action.commit:
+    elif check.built_in and not check.gate and not action.commit:
         passed, output = _built_in(check.built_in, attempt, place)
         summary = "holds" if passed else (output.decode("utf-8", "replace").splitlines() or ["fails"])[0]
     elif check.asks == "human":
@@ -55,8 +69,18 @@ def verify(action: Verify, attempt: Attempt, place: Place) -> Performed:
         "revision": attempt.revision,
         "passed": passed,
         "summary": summary,
+        **more,
     }
     return Performed("done", {**receipt, "output": blob}, exit_code, seconds, blob, receipt)
+
+
+def _command(action: Verify, attempt: Attempt, place: Place) -> tuple[str | list[str], float | None]:
+    """What takes the check, and the seconds it may take."""
+    if not action.check.gate:
+        return action.check.run, action.timeout
+    changes = place.repo.changes(place.repo.tree_of(attempt.base), action.tree)
+    command = gate.command(action.check.built_in, [change.path for change in changes])
+    return command, gate.TIME if action.timeout is None else min(gate.TIME, action.timeout)
 
 
 def _file(check: Check, content: bytes | None) -> tuple[bool, str]:

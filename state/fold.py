@@ -11,8 +11,8 @@ cycle has no row for, changes nothing of the ticket.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from state.canonical import canonical, loads
 from state.events import Event
@@ -260,18 +260,26 @@ def _outcome(db: sqlite3.Cursor, event: Event) -> Changes:
     if receipt := body.get("receipt"):
         db.execute(
             "INSERT OR REPLACE INTO receipts VALUES (?,?,?,?,?,?)",
-            (*whose, receipt["name"], receipt["side"], int(receipt["passed"]), event.seq),
+            (*whose, receipt["name"], receipt["side"], _passed(receipt), event.seq),
         )
         changes |= _checks(db, event)
     return changes
 
 
+def _passed(receipt: Mapping[str, Any]) -> int:
+    """1: it holds, 0: it does not, -1: it could not be taken."""
+    return -1 if receipt.get("skipped") else int(receipt["passed"])
+
+
 def _checks(db: sqlite3.Cursor, event: Event) -> Changes:
-    """A check is green when all its receipts pass and one of them is of the change; red when one fails."""
+    """A check is green when all its receipts pass and one of them is of the change; red when one fails.
+
+    One that was skipped, where none fails, stays unknown.
+    """
     green, red, all_ = db.execute(
-        "SELECT coalesce(sum(worst=1 AND of_change),0), coalesce(sum(worst=0),0),"
+        "SELECT coalesce(sum(worst=1 AND of_change),0), coalesce(sum(fails),0),"
         " (SELECT green+red+unknown FROM tickets WHERE id=?) FROM"
-        " (SELECT min(passed) AS worst, max(side!='base') AS of_change FROM receipts"
+        " (SELECT min(passed) AS worst, max(passed=0) AS fails, max(side!='base') AS of_change FROM receipts"
         "  WHERE ticket=? AND attempt=? GROUP BY name)",
         (event.ticket, event.ticket, event.attempt),
     ).fetchone()

@@ -100,6 +100,7 @@ class Receipt(NamedTuple):
     seconds: float | None
     at: int
     seq: int
+    skipped: str = ""  # why it could not be taken, which is neither green nor red
 
 
 class Proposal(NamedTuple):
@@ -132,8 +133,10 @@ class Session(NamedTuple):
     consent: dict[str, Any]  # a person's word that commands may run without a sandbox; {} while there is none
 
 
-def verdict(passed: bool, side: str) -> str:
+def verdict(passed: bool, side: str, skipped: str = "") -> str:
     """A receipt in words. On the base only `red` checks are run, and there they have to fail."""
+    if skipped:
+        return f"skipped on the {'merge result' if side == 'merged' else side}"
     if side == "base":
         return "fails on the base, as it has to" if passed else "passes on the base already"
     return f"{'green' if passed else 'red'} on the {'merge result' if side == 'merged' else side}"
@@ -302,7 +305,8 @@ class Views:
                 said = outcome["receipt"]
                 of_check = (said["name"], said["side"], said["tree"], said["revision"])
                 gave = (bool(said["passed"]), said["summary"], outcome.get("exit"), outcome.get("output", ""))
-                found.append(Receipt._make((*of_check, *gave, outcome.get("seconds"), at, seq)))
+                skipped = str(said.get("skipped") or "")
+                found.append(Receipt._make((*of_check, *gave, outcome.get("seconds"), at, seq, skipped)))
         return found
 
     def inbox(self) -> list[Proposal]:

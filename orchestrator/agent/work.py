@@ -22,7 +22,7 @@ from orchestrator.agent.turns import OWN, Item, Subtask, Talk, talk
 from orchestrator.asking import asked, ground
 from orchestrator.attempt import Attempt
 from orchestrator.checks import Check
-from orchestrator.decide import TAKEN, time_left
+from orchestrator.decide import TAKEN, taken, time_left
 from orchestrator.world import World
 
 TRIES = 3
@@ -246,8 +246,8 @@ def _verify(
         if check.asks:
             continue
         verify = Verify(check, "branch", attempt.head, attempt.tree, time_left(attempt))
-        found = attempt.done.get(verify.key)
-        if found is None or found.status == "interrupted":
+        found = taken(attempt, verify, world)
+        if found is None:
             return verify
         red |= not found.result["passed"] and not found.result.get("skipped")
     return _again(attempt, said, way, world, index) if red else None

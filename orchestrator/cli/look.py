@@ -175,8 +175,8 @@ def _show(found: Show) -> None:
         line()
         line("checks", "head")
         for receipt in found.receipts:
-            word = "green" if receipt.passed else "red"
-            said = verdict(receipt.passed, receipt.side)
+            word = "waiting" if receipt.skipped else "green" if receipt.passed else "red"
+            said = verdict(receipt.passed, receipt.side, receipt.skipped or "")
             line(f"  {said}: {receipt.check}: {receipt.summary}", word)
     for proposal in found.proposals:
         line()

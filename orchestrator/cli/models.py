@@ -130,6 +130,8 @@ class Receipt(_Model):
     exit: int | None
     seconds: float | None
     output: str
+    skipped: str | None = None
+    """Why it could not be taken: then it is neither green nor red, whatever `passed` says."""
 
 
 class Attempt(_Model):

@@ -176,6 +176,7 @@ def show(journal: Journal, id_: str) -> models.Show:
                 exit=r.exit,
                 seconds=r.seconds,
                 output=r.output,
+                skipped=r.skipped or None,
             )
             for r in views.receipts(id_, attempt)
         ],

@@ -35,7 +35,7 @@ def told(event: Event, *, full: bool = False) -> str:
 
 def _role(event: Event) -> str:
     if receipt := event.body.get("receipt"):
-        return "green" if receipt.get("passed") else "red"
+        return "waiting" if receipt.get("skipped") else "green" if receipt.get("passed") else "red"
     if event.type == "action.outcome":
         return str(event.body.get("status", ""))
     if event.type in ("proposal.opened", "merge.proposed"):
@@ -89,7 +89,7 @@ def _outcome(event: Event) -> str:
     body = event.body
     took = f" ({seconds(body['seconds'])})" if body.get("seconds") else ""
     if receipt := body.get("receipt"):
-        told = verdict(bool(receipt.get("passed")), str(receipt.get("side")))
+        told = verdict(bool(receipt.get("passed")), str(receipt.get("side")), receipt.get("skipped") or "")
         return f"{told}: {receipt.get('name')}: {receipt.get('summary')}{took}"
     why = (body.get("result") or {}).get("broke") or (body.get("result") or {}).get("why")
     status = body.get("status")

@@ -294,9 +294,10 @@ def render(workspace: Workspace, found: Proposal) -> None:
     line(f"{found.kind}  {found.ticket}, attempt {found.attempt}", "head")
     line(f"  {found.summary}")
     for receipt in subject.get("receipts", ()):
-        word = "green" if receipt["passed"] else "red"
-        told = verdict(bool(receipt["passed"]), str(receipt["side"]))
-        line(f"  {told}: {receipt['check']} (exit {receipt['exit']})", word)
+        skipped = str(receipt.get("skipped") or "")
+        word = "waiting" if skipped else "green" if receipt["passed"] else "red"
+        told = verdict(bool(receipt["passed"]), str(receipt["side"]), skipped)
+        line(f"  {told}: {receipt['check']} ({skipped or 'exit {}'.format(receipt['exit'])})", word)
     for program in subject.get("new", {}).get("programs", ()):
         line(f"  new program: {program}")
     for command in subject.get("commands", ()):

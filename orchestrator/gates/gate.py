@@ -61,10 +61,10 @@ def command(name: str, changed: Iterable[str]) -> list[str]:
     return [sys.executable, "-I", "-B", "-m", module, *sorted(pages)]
 
 
-def reason(output: bytes) -> str:
-    """Why a gate was skipped: the last line that it wrote."""
-    lines = output.decode("utf-8", "replace").split("\n")
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it did not say why")
+def said(output: bytes) -> str:
+    """What a gate found, or why it was skipped: its first line."""
+    lines = output[: 1 << 16].decode("utf-8", "replace").split("\n")
+    return next((line.strip()[:300] for line in lines if line.strip()), "it did not say why")
 
 
 def tool(name: str) -> str:
