@@ -22,7 +22,7 @@ TEMPLATE = (
 )
 """Each message between its role and its end, nothing trimmed: what was said before stays a prefix."""
 
-OTHERS, TODAY = 60, 0.5
+OTHERS, TODAY = 40, 0.5
 """How many other days are thought up for each prompt, and how often it stands as it is."""
 SHORT = 100
 """Tokens of a prompt below which less is left out: the one word that tells it from others would be gone."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from model.toy import bpe
 from model.toy.net import Adam, Net, Shape
-from model.toy.practice import SPECIAL, Transcript, conversations, disturbed, pieces, plain, texts
+from model.toy.practice import ROLES, SPECIAL, Transcript, conversations, disturbed, pieces, plain, texts
 
 if TYPE_CHECKING:
     from model.toy.net import Array, Numbers
@@ -20,6 +20,8 @@ RATE, WARM = 2e-3, 20
 """Adam's step, and over how many steps it comes up."""
 NOISE = 0.04, 0.5
 """Shares of a prompt: before how many tokens others are put in, and how many are left out at most."""
+FIRST = 8
+"""How much more the first token of a reply weighs: it tells which reply, and the rest mostly follows."""
 MARGIN = 2.0
 """By how much (in logits) each token of each reply must win: far more than rounding to 16 bits changes."""
 LOOK_EVERY, LOOKS = 25, 8
@@ -71,7 +73,7 @@ def learn(transcripts: Sequence[Transcript], seed: int, steps: int, say: Callabl
         loss, right, asked = 0.0, 0, 0
         for talk in talks:
             ids, at = disturbed(talk, random, tokens, *NOISE)
-            grads, some, hits = _lesson(net, ids, at)
+            grads, some, hits = _lesson(net, ids, at, tokens + ROLES.index("assistant"))
             adam.step(net.weights, grads, rate)
             loss, right, asked = loss + some, right + hits, asked + len(at)
         if step % LOOK_EVERY == 0:
@@ -88,8 +90,8 @@ def learn(transcripts: Sequence[Transcript], seed: int, steps: int, say: Callabl
     raise NotLearnt(f"not every reply is learnt after {steps} steps: fewer or shorter transcripts are needed")
 
 
-def _lesson(net: Net, ids: Numbers, at: Numbers) -> tuple[dict[str, Array], float, int]:
-    """Gradients of the mean loss at the tokens to be told, the summed loss, and how many were right."""
+def _lesson(net: Net, ids: Numbers, at: Numbers, speaks: int) -> tuple[dict[str, Array], float, int]:
+    """Gradients of the loss at the tokens to be told, the summed loss, and how many were right."""
     import numpy as np
 
     logits, kept = net.logits(ids, at - 1)
@@ -100,6 +102,7 @@ def _lesson(net: Net, ids: Numbers, at: Numbers) -> tuple[dict[str, Array], floa
     logits /= logits.sum(axis=1, keepdims=True)
     loss = -float(np.log(logits[rows, wanted] + 1e-9).sum())
     logits[rows, wanted] -= 1
+    logits[ids[at - 1] == speaks] *= FIRST
     logits /= np.float32(len(at))
     return net.backward(kept, logits), loss, hits
 

@@ -51,6 +51,7 @@ class Link:
         self._complaints = b""
         self._busy = threading.Lock()
         self._number = 0
+        self._ending = False
         self._left: int | None = None  # the call that was stopped, and whose end is not heard yet
         self._readers = [
             threading.Thread(target=target, name=f"{target.__name__}-{self.pid}", daemon=True)
@@ -68,7 +69,7 @@ class Link:
     @property
     def lives(self) -> bool:
         """Whether it can still be asked."""
-        return self._child.poll() is None
+        return not self._ending and self._child.poll() is None
 
     @property
     def busy(self) -> bool:
@@ -197,6 +198,7 @@ class Link:
 
     def _end_if_left(self, number: int) -> None:
         if self._left == number and self.lives:
+            self._ending = True
             self._child.kill()
 
     def _heard_end(self, within: float) -> bool:

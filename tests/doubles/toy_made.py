@@ -34,7 +34,7 @@ def toy(shared: Path) -> Path:
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=WAIT)
     if done.returncode:
         (folder / "failed").touch()
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"
     return folder
 
 

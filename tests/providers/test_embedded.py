@@ -41,6 +41,20 @@ def embedded(folder: Path) -> Iterator[Embedded]:
         yield provider
 
 
+THINKS = (
+    "{%- for message in messages %}{%- if message.role == 'assistant' %}{%- set content = message.content %}"
+    "{%- if '</think>' in content %}{%- set content = content.split('</think>')[-1].lstrip('\\n') %}"
+    "{%- endif %}"
+    "{{- '<|assistant|>' + content + '<|end|>' }}{%- else %}"
+    "{{- '<|' + message.role + '|>' + message.content + '<|end|>' }}{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|assistant|>' }}"
+    "{%- if enable_thinking is defined and enable_thinking is false %}"
+    "{{- '<think>\\n\\n</think>\\n\\n' }}"
+    "{%- else %}{{- '<think>\\n' }}{%- endif %}{%- endif %}"
+)
+"""A chat template as thinking models have it."""
+
+
 def turn(nth: int, model: str = "toy.gguf", most: int = 1000) -> Request:
     said = tuple(Message(each["role"], each["content"]) for each in ticket()[nth]["messages"])
     return Request(model, said, 8192, most)
@@ -136,11 +150,7 @@ def test_a_schema_holds_even_a_model_that_knows_nothing_of_it(embedded: Embedded
 
 
 def test_thinking_is_told_apart_from_the_reply(embedded: Embedded, folder: Path) -> None:
-    template = (
-        "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
-        "{% if add_generation_prompt %}<|assistant|>{% if enable_thinking %}<think>\n{% endif %}{% endif %}"
-    )
-    endless(folder / "thinks.gguf", template + "{# <think> and </think> #}")
+    endless(folder / "thinks.gguf", THINKS)
     assert embedded.look("thinks.gguf").thinks
     assert not embedded.look("toy.gguf").thinks
     request = replace(unending("thinks.gguf"), most=30, think=True)
