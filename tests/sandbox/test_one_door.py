@@ -43,6 +43,8 @@ DOORS = {
     "orchestrator/gitcall.py": "git, with everything switched off that could run a program",
     "orchestrator/runs.py": "child runs: the program's own modules",
     "orchestrator/receipts.py": "the program's own verification of a data set",
+    "orchestrator/gates/inside.py": "a compiler, by a gate that runs in the sandbox itself",
+    "orchestrator/gates/cdp.py": "the browser, by a gate that runs in the sandbox itself",
     "orchestrator/background.py": "the engine",
     "orchestrator/demo.py": "git, for the sample project",
     "orchestrator/demo_toy.py": "the making of the demo's toy model: the program's own module",
