@@ -43,7 +43,7 @@ class Call:
 
     seq: int  # of its intent, as the tree's nodes have it
     number: int
-    role: str
+    role: str  # who speaks: the persona
     purpose: str  # plan, critique, act
     state: str  # running, done, failed, interrupted
     started: int  # ms of wall clock
@@ -193,7 +193,7 @@ class AgentView:
         self.calls[event.seq] = Call(
             seq=event.seq,
             number=int(number) if number.isdecimal() else len(self.calls) + 1,
-            role=_text(args, "role") or _text(args, "persona") or "agent",
+            role=_text(args, "persona") or _text(args, "role") or "agent",
             purpose=_text(args, "purpose") or "act",
             state="running",
             started=event.at,
@@ -219,7 +219,7 @@ class AgentView:
         self.calls[call.seq] = replace(
             call,
             state=status,
-            role=_text(result, "role") or call.role,
+            role=_text(result, "persona") or call.role,
             purpose=_text(result, "purpose") or call.purpose,
             rung=_whole(result.get("rung")) or call.rung,
             why=_text(result, "why") or call.why,
@@ -272,7 +272,7 @@ def _says(status: str, result: Mapping[str, Any]) -> str:
         failure = _text(result, "failure") or _text(result, "failed")
         return f"{why} ({failure})" if failure and failure != why else why
     if failed := _text(result, "failed"):
-        return f"no usable reply: {failed}"
+        return f"no usable reply ({failed}): {_text(result, 'message')}".removesuffix(": ")
     return ""
 
 

@@ -56,10 +56,11 @@ def next_step(attempt: Attempt, checks: Sequence[Check], world: World, way: Way)
     if pending := _pending(attempt, said, world):
         return pending
     call = said.last_call
-    if call is None or said.unheard():
+    adopt = max((item.seq for item in said.items if item.sort == "adopt"), default=0)
+    if call is None or any(item.seq > adopt for item in said.unheard()):
         return _call(attempt, said, way, _index(attempt, said))
     claimed = call.result.get("verb", {}).get("verb") == "done"
-    adopted = any(item.sort == "adopt" and item.seq > call.seq for item in said.items)
+    adopted = adopt > call.seq  # what a person did is checked first, whatever they had said before it
     if not claimed and not adopted:
         return _stuck(attempt, said, way, world) or _call(attempt, said, way, said.subtask)
     return _verify(attempt, checks, said, way, world, adopted)
