@@ -123,11 +123,12 @@ class _Fill:
             if text is not None:
                 outlines[path], costs[path] = text, self.cost(path, text)
         # Then deep: whole files, or what of a long one answers to the words.
+        deep = set(order[: 4 * broad])
         for path in order:
             if left() < 64 and len(costs) >= broad:
                 break
             before = costs.get(path, 0)
-            if path in files or (not before and path not in order[: 4 * broad]):
+            if path in files or (not before and path not in deep):
                 continue
             if self.plain(path) and (need := self.whole_cost(path)) - before <= left():
                 files[path] = self.survey.text(path)
