@@ -20,6 +20,7 @@ from orchestrator.agent.graph import Graph
 from state.safe_text import safe
 
 HUGE = 512 * 1024  # bytes; a file above is data, and is no more read by a model than by a person
+PARSED = 64 * 1024 * 1024  # bytes that grammars read in one survey, some 15 s; further code is read by lines
 WORDS = 4_000  # distinct words kept of a file
 WORD = 80  # bytes of a word; longer is a hash or a key
 PROSE = frozenset((".md", ".rst", ".txt", ".adoc", ".org", ""))
@@ -89,12 +90,16 @@ def survey(
     """
     cache = {} if cache is None else cache
     kept, facts, why = set(), dict[str, Facts](), dict(left_out or {})
+    room = PARSED  # counted also for what is cached, so that the answer does not hang on the cache
     for path in sorted(files):
         data = files[path]
         if refused := _refused(path, data):
             why[path] = refused
             continue
         language = language_of(path)
+        if language in _GRAMMARS:
+            room -= len(data)
+            language = language if room >= 0 else "text"
         key = hashlib.blake2b(language.encode() + b"\0" + data, digest_size=20).digest()
         kept.add(key)
         found = cache.get(key)

@@ -160,6 +160,18 @@ def test_a_known_content_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) ->
     assert survey({**SOURCES, "moved/a.py": SOURCES["a.py"]}, cache).facts["a.py"] == first.facts["a.py"]
 
 
+def test_code_beyond_what_grammars_may_read_in_one_go_is_read_by_its_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("orchestrator.agent.repomap.PARSED", 100)
+    files = {f"m{n}.py": b"class Box:\n    def fill(self): pass\n" for n in range(4)}
+    cache: dict[bytes, Facts | str] = {}
+    for _ in range(2):
+        facts = survey(files, cache).facts
+        assert [facts[path].language for path in sorted(files)] == ["python", "python", "text", "text"]
+        assert all([d.name for d in each.definitions] == ["Box", "fill"] for each in facts.values())
+
+
 def test_a_cache_does_not_grow_with_each_version_of_a_file() -> None:
     cache: dict[bytes, Facts | str] = {}
     for number in range(50):
