@@ -2,9 +2,10 @@
 
 A conversation as the agent holds it (rules, a ticket with files, then replies and observations in turns) is
 sent turn by turn to the real llama.cpp through the embedded provider. `append_only` is the share of all
-prompt tokens from the second turn on that came from the prefix cache; `clock` is the same with the time of
-day in the rules' first line, as a reference in the same run; `switched` has another conversation between each two
-turns, as a planner's or a critic's is. `first` is the median time to the first token, as a ratio to `clock`.
+prompt tokens from the second turn on that came from the prefix cache; `clock` is the same with the time
+of day in the rules' first line, as a reference in the same run; `switched` has another conversation between
+each two turns, as a planner's or a critic's is. `first` is the median time to the first token, as a ratio to
+`clock`.
 
 Without `--model` the model is an untrained one of the smallest size, made on the spot: what is cached does
 not depend on what a model knows, times do.

@@ -48,6 +48,16 @@ def vectors(path: Path) -> None:
     _untrained(path, {"llama.pooling_type": 1})
 
 
+def untrained(folder: Path) -> Path:
+    """The same folder, with `endless.gguf` and `vectors.gguf` in it as well, whoever else does that now."""
+    for name, make in (("endless.gguf", endless), ("vectors.gguf", vectors)):
+        if not (folder / name).exists():
+            part = folder / f"{name}.{os.getpid()}"
+            make(part)
+            part.replace(folder / name)
+    return folder
+
+
 def _untrained(path: Path, facts: dict[str, str | int]) -> None:
     from model.toy import bpe, net, practice, train, written
     from model.toy.gguf import gguf

@@ -19,9 +19,11 @@ import pytest
 from scripted_ollama import ScriptedOllama
 from scripted_openai import Flavour, ScriptedOpenAI
 from scripting import Made, Say
+from toy_made import untrained
 from toy_transcripts import COUNT, HELLO, OK, PLAIN
 
 from orchestrator.providers.base import Message, Provider, Request
+from orchestrator.providers.embedded import Embedded
 from orchestrator.providers.ollama import Ollama
 from orchestrator.providers.openai import OpenAI
 
@@ -146,6 +148,16 @@ def _llama_server(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 @contextmanager
+def _embedded(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """llama.cpp in a child process, with a toy for a model; untrained ones for vectors and a long reply."""
+    pytest.importorskip("xllamacpp", reason="llama.cpp is not installed")
+    folder = request.getfixturevalue("toy_models")
+    with closing(Embedded("embedded", str(untrained(folder)))) as provider:
+        bench = _bench(provider, "toy.gguf", "vectors.gguf")
+        yield replace(bench, long=replace(bench.long, model="endless.gguf", most=800))
+
+
+@contextmanager
 def _live_ollama(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """The smallest models of a real server."""
     where = os.environ.get("OLLAMA_HOST")
@@ -165,6 +177,7 @@ def _live_ollama(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 CONTENDERS: dict[str, Contender] = {
+    "embedded": _embedded,
     "llama-server": _llama_server,
     "scripted-ollama": _scripted_ollama,
     "scripted-llama-server": _scripted_openai("llama.cpp"),
