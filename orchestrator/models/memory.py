@@ -138,6 +138,8 @@ class Memory:
                 if isinstance(step, Use):
                     return True
                 if isinstance(step, Load):
+                    if want.what == "model":
+                        waits(f"{want.who} is being loaded")
                     self._bring_in(want, load)
                     return True
                 if isinstance(step, Unload):

@@ -181,7 +181,8 @@ def test_making_the_service_loads_no_network_library() -> None:
 def test_a_reply_is_heard_as_it_comes_and_returned_whole() -> None:
     reply, heard = chat(models(double("middle", script=[Says("one two", "hm")]), coder=("middle",)))
     assert reply is not None and (reply.thinking, reply.text.strip()) == ("hm", "one two")
-    assert [type(each) for each in heard] == [Thought, Text, Text, Final]
+    assert heard[0] == Waits("here/middle is being loaded")
+    assert [type(each) for each in heard[1:]] == [Thought, Text, Text, Final]
 
 
 CURED: list[tuple[list[Act], list[str]]] = [
@@ -279,7 +280,7 @@ def test_stop_ends_a_reply_a_wait_and_a_pause(monkeypatch: pytest.MonkeyPatch) -
         chosen, heard = made.choose("coder"), threading.Event()
 
         def hear(each: Heard, heard: threading.Event = heard) -> None:
-            if isinstance(each, Waits):
+            if isinstance(each, Waits) and "loaded" not in each.why:  # not before it really waits
                 heard.set()
 
         def work(made: Models = made, chosen: Chosen = chosen, stop: threading.Event = stop,
@@ -295,29 +296,32 @@ def test_stop_ends_a_reply_a_wait_and_a_pause(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_hot_machine_is_waited_for_until_it_is_cool() -> None:
-    readings = iter([92.0, 80.0, 75.0])
-    last = [92.0]
+    celsius, asked_at = [92.0], []
 
     def look() -> Any:
-        return machine(celsius=last[0])
+        return machine(celsius=celsius[0])
 
-    server = double("small")
-    made = models(server, look, coder=("small",))
+    def answer(_: Request) -> Says:
+        asked_at.append(celsius[0])
+        return Says()
+
+    made = models(double("small", script=[answer]), look, coder=("small",))
     chosen, waits = made.choose("coder"), []
+
+    def cool() -> None:
+        for each in (80.0, 77.0, 75.0):
+            celsius[0] = each
+            time.sleep(0.05)
 
     def hear(each: Heard) -> None:
         if isinstance(each, Waits):
             waits.append(each.why)
-            threading.Thread(target=cool).start()
-
-    def cool() -> None:
-        for each in readings:
-            last[0] = each
-            assert not server.asked or each == 75.0
-            time.sleep(0.05)
+            if len(waits) == 1:
+                threading.Thread(target=cool).start()
 
     assert made.chat(chosen, request(chosen), hear, NEVER) is not None
-    assert waits == ["the graphics card is at 92 °C: it goes on at 76 °C"]
+    assert waits == ["the graphics card is at 92 °C: it goes on at 76 °C", "here/small is being loaded"]
+    assert asked_at == [75.0]
 
 
 # Memory -----------------------------------------------------------------------------------------------
@@ -375,7 +379,7 @@ def test_a_training_run_drains_the_models_and_they_wait_for_it() -> None:
 
     chosen = chosen or dataclasses.replace(Chosen("here", "", "small", "", 16_384, None, None, 0.2, 150))
     assert made.chat(chosen, request(chosen), hear, stop) is not None
-    assert waits == ["run T-1 holds the memory"]
+    assert waits == ["run T-1 holds the memory", "here/small is being loaded"]
 
 
 def test_a_model_that_somebody_had_loaded_already_is_used_as_it_is() -> None:
