@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 MOST = 2_000
 """Characters of a normalised error; some 600 tokens, which a nudge can quote whole."""
@@ -105,6 +106,7 @@ def failures(text: str) -> frozenset[str]:
     return frozenset(name for line in _lines(text) if (name := _name(line)))
 
 
+@lru_cache(256)  # a ladder is folded from all turns, and asks for each of them again
 def broken(error: str) -> bool:
     """Whether a normalised error says that the code does not even start: a syntax, import or compile error.
 
