@@ -285,6 +285,16 @@ class Torture:
                 found.add(_name(record["request"]))
         return found
 
+    def intents(self) -> int:
+        """How many actions were ever begun."""
+        with contextlib.suppress(Exception):
+            journal = Journal.read(self.space.journal)
+            try:
+                return len(journal.events(types=("action.intent",)))
+            finally:
+                journal.close()
+        return 0
+
     def at_rest(self) -> bool:
         """All have ended."""
         try:
@@ -297,11 +307,14 @@ class Torture:
         """Kill that often, then let everything end."""
         self.wave()
         for _ in range(kills):
+            before = self.intents()
             self.start()
-            time.sleep(self.random.uniform(0.6, 2.4))
-            with contextlib.suppress(Exception):
-                answer(self.space, self.asked)
-            time.sleep(self.random.uniform(0.0, 0.4))
+            until = time.monotonic() + 10
+            while self.intents() <= before and time.monotonic() < until:
+                with contextlib.suppress(Exception):
+                    answer(self.space, self.asked)
+                time.sleep(0.02)
+            time.sleep(self.random.uniform(0.0, 1.0))
             self.kill()
             if self.at_rest():
                 self.wave()
@@ -367,20 +380,23 @@ def kills(count: int, seed: int) -> dict[str, Any]:
 # Memory ---------------------------------------------------------------------------------------------
 
 
+PART = 20  # turns between two claims to be done, each of which turns one more check green
+
+
 def memory(turns: int) -> dict[str, Any]:
     """One ticket of many turns; the engine's resident memory on the way."""
     began = time.monotonic()
 
     def reply(body: Mapping[str, Any], nth: int) -> Say | str:
-        if nth >= turns - 1:
-            return "DONE"
+        if nth % PART == PART - 1:
+            return "DONE with this part"
         return f"Another part.\n\nEDIT part-{nth}.py\n```\n" + f"VALUE_{nth} = {nth}\n" * 20 + "```\n"
 
     seen: list[tuple[int, float]] = []
     with tempfile.TemporaryDirectory() as folder, ScriptedOllama(Script(reply), [Made(MODEL)]) as double:
         space = workspace(Path(folder))
         ticket(space, "TICKET-001", goal="Write many parts, one after another",
-               accept=[{"run": f"test -f part-{turns - 2}.py", "red": True}],
+               accept=[{"run": f"test -f part-{n}.py", "red": True} for n in range(PART - 2, turns, PART)],
                budget={"turns": turns + 50}, **{"with": {"plan": False}})  # fmt: skip
         engine = subprocess.Popen(
             [sys.executable, "-P", "-c", ENGINE, str(space.root)],

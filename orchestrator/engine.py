@@ -18,9 +18,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from orchestrator import faults, seals, undo
 from orchestrator.admit import Admission
+from orchestrator.agent.turns import before_stage
 from orchestrator.alerts import Alerts
 from orchestrator.conductor import Conductor, Shop, is_full
 from orchestrator.config import Config
@@ -370,6 +372,8 @@ class Engine:
             "branch": branch_name(card.id, card.goal),
             "comment": "\n".join(filter(None, (*self._denials(card), ticket.comment))),
         }
+        if start := self._stage(card):
+            body["start"] = start
         started = card._replace(attempt=card.attempt + 1)
         event = New("attempt.started", body, card.id, started.attempt)
 
@@ -380,6 +384,16 @@ class Engine:
 
         if self.journal.transact(unless_changed):
             self._submit(started, self._advance)
+
+    def _stage(self, card: Card) -> dict[str, Any] | None:
+        """Where an attempt begins that a person asked for from one of its stages on."""
+        asked = self.journal.events(ticket=card.id, types=("asked.retry", "attempt.started"))
+        wanted = 0
+        for event in asked:
+            wanted = 0 if event.type == "attempt.started" else int(event.body.get("stage") or wanted)
+        if not wanted:
+            return None
+        return before_stage(self.journal.events(ticket=card.id, attempt=card.attempt), wanted)
 
     def _denials(self, card: Card) -> list[str]:
         """What a person said no to in the last attempt: the next one is told."""

@@ -219,8 +219,22 @@ def cancel(journal: Journal, ticket: str, by: str | None = None) -> Event:
     return journal.transact(decide)[0]
 
 
-def retry(journal: Journal, ticket: str, comment: str = "", by: str | None = None) -> Event:
-    """Ask for a new attempt, with a comment for whoever tries; a live attempt is ended first."""
+def retry(
+    journal: Journal, ticket: str, comment: str = "", by: str | None = None, *, stage: int = 0
+) -> Event:
+    """Ask for a new attempt, with a comment for whoever tries; a live attempt is ended first.
+
+    Args:
+        journal: of the workspace.
+        ticket: its id.
+        comment: what whoever tries is told.
+        by: who says so; the system's user where it is left out.
+        stage: of the ticket's stages the first that is done again, from 1; those before it are kept as the
+            last attempt left them. 0: all of it.
+
+    Raises:
+        Refused: it cannot be tried again now, or has no such stage.
+    """
 
     def decide(views: Views) -> list[New]:
         found = _ticket(views, ticket)
@@ -231,7 +245,13 @@ def retry(journal: Journal, ticket: str, comment: str = "", by: str | None = Non
             raise Refused(f"{ticket} has no file any more: bring {found.path} back first")
         if found.problems:
             raise Refused(f"{ticket} does not load: mend {found.path} first")
-        return [New("asked.retry", {"by": by or person(), "comment": comment.strip()}, ticket)]
+        body: dict[str, object] = {"by": by or person(), "comment": comment.strip()}
+        if stage:
+            stages = len((found.spec.get("with") or {}).get("stages") or ())
+            if not 0 < stage <= stages:
+                raise Refused(f"{ticket} has {stages or 'no'} stages: there is no stage {stage}")
+            body["stage"] = stage
+        return [New("asked.retry", body, ticket)]
 
     return journal.transact(decide)[0]
 

@@ -5,11 +5,12 @@ Pure. Nothing here reads a blob: what a decision needs of a reply was put beside
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator.attempt import Attempt
+from state.events import Event
 
 Sort = Literal["call", "act", "probe", "check", "answer", "comment", "denied", "adopt", "back"]
 
@@ -163,3 +164,31 @@ def _plan(attempt: Attempt, planning: tuple[Item, ...], rounds: int) -> tuple[tu
 
 PATIENCE = 3
 """How often a planner may fail before the work goes on without a plan."""
+
+
+def before_stage(events: Iterable[Event], stage: int) -> dict[str, Any] | None:
+    """Where an attempt stood when it came to a stage, for the next one to begin there.
+
+    Args:
+        events: of the attempt, from its start.
+        stage: from 1.
+
+    Returns:
+        The checkpoint's commit and tree and how many stages are done with it; None where nothing was.
+    """
+    found: dict[str, Any] | None = None
+    now, done = None, 0
+    for event in events:
+        if event.type == "attempt.started":
+            now, done = event.body.get("start"), int((event.body.get("start") or {}).get("stage") or 0)
+            found = now if 0 < done < stage else None
+        result = event.body.get("result") or {}
+        if event.type != "action.outcome" or event.body.get("status") != "done":
+            continue
+        if str(event.body["key"]).startswith("call:") and int(result.get("subtask") or 0) > done + 1:
+            done = int(result["subtask"]) - 1
+            if now and done < stage:
+                found = {"commit": now["commit"], "tree": now["tree"], "stage": done}
+        if moved := result.get("checkpoint"):
+            now = moved
+    return found

@@ -84,15 +84,19 @@ def deny(
 def retry(
     id: TicketId,
     comment: Annotated[str, typer.Option(help="What whoever tries should know.")] = "",
+    stage: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Only from this stage on; those before it are kept.")
+    ] = 0,
 ) -> int:
     """Try a ticket again. An attempt that is open is ended first.
 
     Example:
       jetbox retry TICKET-004 --comment "the file moved to src/"
+      jetbox retry TICKET-007 --stage 2
     """
     from state import words
 
-    return _say(f"{id} will be tried again", lambda journal: words.retry(journal, id, comment))
+    return _say(f"{id} will be tried again", lambda journal: words.retry(journal, id, comment, stage=stage))
 
 
 def answer(

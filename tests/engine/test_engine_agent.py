@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from lab import Lab
+import pytest
+from lab import Lab, until
 from scripted_models import Scripted, body, last, plan, talked, verdict, whole
 
 from orchestrator.providers.base import ProviderError, Request
 from state import words
+from state.events import Event, New
 
 NEW = whole("new.txt", "hello\n")
 
@@ -219,3 +221,66 @@ def test_turns_that_are_spent_ask_for_more(lab: Lab) -> None:
     lab.approve("TICKET-1", "question")
     lab.run()
     assert lab.asks("TICKET-1")
+
+
+def test_one_stage_is_tried_again_without_the_others(lab: Lab) -> None:
+    stages = [
+        {"goal": f"Make the file {name}", "check": f"test -f {name}"} for name in ("one", "two", "new.txt")
+    ]
+    script = Scripted(
+        [whole("one", "1\n"), "DONE", whole("two", "2\n"), "DONE", whole("new.txt", "wrong\n"), "DONE",
+         whole("new.txt", "right\n"), "DONE"]
+    )  # fmt: skip
+    lab.models = script
+    lab.ticket("TICKET-1", **body(**{"with": {"stages": stages}}))
+    lab.run()
+    assert lab.asks("TICKET-1")
+    lab.say(words.retry, "TICKET-1", "the third is wrong", stage=3)
+    lab.run()
+    assert len(script.requests) == 8
+    assert "subtask 3 of 3" in last(script.requests[6])
+    assert "the third is wrong" in str(talked(script.requests[6]))
+    lab.approve("TICKET-1")
+    lab.run()
+    assert [lab.show(name) for name in ("one", "two", "new.txt")] == ["1\n", "2\n", "right\n"]
+    assert len(lab.attempts("TICKET-1")) == 2
+    lab.intact()
+
+
+def test_a_stage_that_was_never_reached_begins_where_the_last_attempt_came_to(lab: Lab) -> None:
+    stages = [{"goal": f"Make the file {name}", "check": f"test -f {name}"} for name in ("one", "new.txt")]
+    lab.models = Scripted(
+        [whole("one", "1\n"), "ASK What?\n- a\n- b", "DONE", whole("new.txt", "2\n"), "DONE"]
+    )
+    lab.ticket("TICKET-1", **body(**{"with": {"stages": stages}}))
+    lab.run()
+    lab.say(words.retry, "TICKET-1", stage=2)
+    lab.run()
+    assert lab.show("one", "ticket/TICKET-1-add-the-file-new-txt") is None
+
+
+def test_a_kill_between_a_reply_and_its_outcome_asks_nobody_twice(lab: Lab) -> None:
+    script = Scripted([NEW, "DONE"])
+    lab.models = script
+    lab.ticket("TICKET-1", **body(**{"with": {"plan": False}}))
+    with pytest.raises(_Killed), lab.engine() as engine:
+        real, shop = engine.journal.append, engine._shop
+
+        def cut(*events: New) -> list[Event]:
+            if any(e.type == "action.outcome" and e.body["key"] == "call:1" for e in events):
+                raise _Killed
+            return real(*events)
+
+        object.__setattr__(shop, "write", cut)
+        until(lambda: len(script.requests) == 1, "the call")
+        until(lambda: engine._fault is not None or not engine._jobs, "the end of the ticket's thread")
+        raise _Killed
+    lab.run()
+    assert len(script.requests) == 2
+    lab.approve("TICKET-1")
+    lab.run()
+    assert lab.show("new.txt") == "hello\n"
+
+
+class _Killed(Exception):
+    """The engine was killed here."""
