@@ -25,7 +25,7 @@ from orchestrator.gates.picture import plain
 _MOST_PAGES = 20
 _STARTING = 60.0  # seconds for a browser to start on a slow machine
 _LOADING = 15.0
-_ANSWERING = 8.0  # for a page to answer; an endless loop never does
+_ANSWERING = 5.0  # for a page to answer; an endless loop never does
 _SETTLING = 0.5  # for errors that come after loading
 _DRAWING = (1.5, 2.5)  # for a picture to come, or to change: by itself, and after a nudge
 _LOOK = 0.1
