@@ -179,18 +179,15 @@ def _lost_blank(beside: bool) -> Drift:
     def drift(rng: random.Random, search: list[str], wanted: list[str]) -> tuple[list[str], list[str]] | None:
         filled = [n for n, x in enumerate(search) if x.strip()]
         context = _context(search, wanted)
-        known = {a for a, _ in context}
+        shift = {a: b - a for a, b in context}  # differs above and below the change
         blank = []
         for a, b in context:
-            if (
-                search[a].strip()
-                or not filled
-                or not filled[0] < a < filled[-1]
-                or _run(search, a) != _run(wanted, b)
-            ):
+            edge = search[a].strip() or not filled or not filled[0] < a < filled[-1]
+            if edge or _run(search, a) != _run(wanted, b):
                 continue
             above, below = max(n for n in filled if n < a), min(n for n in filled if n > a)
-            if beside != (above in known and below in known):
+            within = above in shift and below in shift and shift[above] == shift[below]
+            if beside != within:
                 blank.append((a, b))
         if not blank:
             return None

@@ -19,7 +19,7 @@ from orchestrator.agent import filetext, markers
 from orchestrator.agent.elisions import first_elision
 from orchestrator.agent.fences import mark
 from orchestrator.agent.filetext import FileText, Line, NotText, told
-from orchestrator.agent.fit import READINGS, Fit, fits, places
+from orchestrator.agent.fit import MOST_PLACES, READINGS, Fit, fits, places
 from orchestrator.agent.merge import Unclear, merged
 from orchestrator.agent.nearest import nearest
 from orchestrator.agent.steps import steps
@@ -179,7 +179,7 @@ def _place(
     """
     texts = [line.text for line in lines]
     reading, found = fits(texts, search, utf8)
-    if len(found) > 1:
+    if 1 < len(found) <= MOST_PLACES:
         found = [fit for fit in found if all(lines[n].number for n in range(fit.first, fit.end))] or found
     if len(found) == 1:
         return reading, found[0]
@@ -208,9 +208,9 @@ def _ambiguous(lines: Sequence[Line], found: Sequence[Fit], name: str) -> str:
     for fit in found[:4]:
         above = lines[max(0, fit.first - 2) : fit.first + 1]
         shown.append("\n".join(_numbered(line) for line in above))
-    more = f" (and {len(found) - 4} more)" if len(found) > 4 else ""
+    count = f"more than {MOST_PLACES}" if len(found) > MOST_PLACES else str(len(found))
     return (
-        f"SEARCH of {name} fits in {len(found)} places{more}, so it is not clear which one is meant."
+        f"SEARCH of {name} fits in {count} places, so it is not clear which one is meant."
         " Put more of the lines above or below into SEARCH and REPLACE, so that it fits in one place only."
         " The places, with the lines above them:\n\n" + "\n\n".join(shown)
     )

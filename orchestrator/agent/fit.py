@@ -46,11 +46,13 @@ _TELLING = 16
 Shorter ones (`return None`, `else:`) are found again in other places by chance."""
 _ALIKE = 0.6
 """How alike a stale line under a known definition is at least to the one in its place (difflib's ratio)."""
+MOST_PLACES = 20
+"""Places that are looked at; a block with one more is ambiguous, whatever they are."""
 _STEADY = 3
 """Lines that fit, at least, around a stale one."""
 _MARGIN = 0.7
 """Another place where this share of the lines fits makes a stale line doubtful."""
-_MOST_PAIRS = 2_000_000
+_MOST_PAIRS = 200_000
 """Places looked at for a stale line; a file with more is refused at that reading."""
 
 _TYPOGRAPHIC = str.maketrans(
@@ -87,7 +89,9 @@ class Fit:
     end: int  # the file's lines `first` to `end - 1`
     indentation: Indentation | None = field(default_factory=Indentation)  # None: not one way throughout
     stale: int | None = None  # which of the block's lines that are not blank is other in the file
-    trim: bool = False  # the model adds blanks at the ends of lines
+    noisy: frozenset[str] = (
+        frozenset()
+    )  # lines of the block that have blanks at their end, and the file's not
 
 
 Key = Callable[[str], str]
@@ -157,14 +161,14 @@ def _squeezed(line: str) -> str:
 def _in_a_row(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
     starts = places([key(line) for line in file], [key(line) for line in block])
     found = []
-    for start in starts:
+    for start in starts[: MOST_PLACES + 1]:
         pairs = [(line, file[start + n]) for n, line in enumerate(block)]
         found.append(
             Fit(
                 start,
                 start + len(block),
                 between(pairs) if key("  x") == key("x") else Indentation(),
-                trim=any(len(w) > len(w.rstrip()) and r == r.rstrip() for w, r in pairs),
+                noisy=_noisy(pairs),
             )
         )
     return found
@@ -175,7 +179,7 @@ def _filled(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
     there = [n for n, line in enumerate(file) if line.strip()]
     mine = [n for n, line in enumerate(block) if line.strip()]
     starts = places([key(file[n]) for n in there], [key(block[n]) for n in mine])
-    return [_fit(file, block, mine, there[start : start + len(mine)]) for start in starts]
+    return [_fit(file, block, mine, there[at : at + len(mine)]) for at in starts[: MOST_PLACES + 1]]
 
 
 def _commented(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:
@@ -217,8 +221,11 @@ def _fit(
             break
         end += 1
     pairs = [(block[m], file[r]) for k, (m, r) in enumerate(zip(mine, real, strict=True)) if k != odd]
-    trim = any(written != written.rstrip() and line == line.rstrip() for written, line in pairs)
-    return Fit(first, end, between(pairs), odd, trim)
+    return Fit(first, end, between(pairs), odd, _noisy(pairs))
+
+
+def _noisy(pairs: Sequence[tuple[str, str]]) -> frozenset[str]:
+    return frozenset(mine for mine, real in pairs if mine != mine.rstrip() and real == real.rstrip())
 
 
 def _stale(file: Sequence[str], block: Sequence[str], key: Key) -> list[Fit]:

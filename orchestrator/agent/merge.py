@@ -43,10 +43,10 @@ def merged(file: Sequence[Line], fit: Fit, search: Sequence[str], wanted: Sequen
 
 
 def _turned(fit: Fit, search: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The wanted lines with the file's indentation, and without blanks that the model adds to line ends."""
+    """The wanted lines with the file's indentation, and without the blanks that its SEARCH adds to them."""
     if fit.indentation is None:
         raise Unclear("the lines of SEARCH are indented in another way than those of the file")
-    lines = [line.rstrip() for line in wanted] if fit.trim else list(wanted)
+    lines = [line.rstrip() if line in fit.noisy else line for line in wanted]
     filled = [line for line in wanted if line.strip()]
     if fit.indentation.same or not filled:
         return lines
