@@ -119,7 +119,7 @@ class Persona(_Strict):
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
     """JSON Schema that the whole reply satisfies; without one the reply is text."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    """Replies of the wrong form in a row, after which the work goes on without it."""
+    """Of one that plans: how many replies of no use until the work goes on without a plan."""
 
     @field_validator("schema_")
     @classmethod
@@ -200,6 +200,16 @@ def roles(wanted: Iterable[str], folder: Path | None = None) -> frozenset[str]:
         with contextlib.suppress(TicketError):
             found.add(load(name, folder).model)
     return frozenset(found)
+
+
+def fault(wanted: Iterable[str], folder: Path | None) -> str | None:
+    """Why one of these personas cannot be used, in one line."""
+    for name in wanted:
+        try:
+            load(name, folder)
+        except TicketError as error:
+            return str(error.problems[0])
+    return None
 
 
 def own_file(name: str, folder: Path | None) -> Path | None:

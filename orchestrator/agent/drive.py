@@ -61,6 +61,7 @@ def call(action: Call, attempt: Attempt, place: Place) -> Performed:
         "turn": action.number,
         "role": persona.model,
         "persona": action.persona,
+        "attempts": persona.attempts,
         "purpose": action.purpose,
         "subtask": action.subtask,
         "head": head,
@@ -108,11 +109,9 @@ def compose(
 
 def _think(chosen: Chosen, persona: Persona, more: bool) -> Think:
     """How much to think: the ladder's word counts first, then the persona's, then the model's own policy."""
-    if chosen.think is None or more or persona.think == "always":
+    if more:
         return chosen.think_more
-    if persona.think == "auto":
-        return chosen.think
-    return False if persona.think == "never" else persona.think
+    return personas.thinks(persona, chosen.think, chosen.think_more)
 
 
 _LINES = {"whole": 100_000, "blocks": 0}
@@ -196,7 +195,7 @@ def _meant(action: Call, place: Place, record: dict[str, Any]) -> dict[str, Any]
         "reply": place.blobs.put(text.encode()) if text else "",
         "thinking": place.blobs.put(str(record["thinking"]).encode()) if record["thinking"] else "",
         "usage": record["usage"],
-        "said": digest(normalise.scrub(text))[:16],
+        "said": digest(normalise.reply(text))[:16],
     }
     if failed := record.get("failed"):
         return {**result, "failed": failed, "malformed": "", "message": record["message"]}
@@ -259,7 +258,8 @@ def act(action: Act, attempt: Attempt, place: Place) -> Performed:
 
 def _observed(place: Place, ok: bool, says: str, text: str, **more: Any) -> Performed:
     blob = place.blobs.put(text.encode("utf-8", "replace"))
-    return Performed("done", {"ok": ok, "says": says, "observation": blob, **more})
+    shown_ = digest(normalise.reply(text))[:16]
+    return Performed("done", {"ok": ok, "says": says, "observation": blob, "shown": shown_, **more})
 
 
 def _edit(edit: verbs.Edit, tree: str, action: Act, attempt: Attempt, place: Place) -> Performed:

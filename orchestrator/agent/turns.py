@@ -146,7 +146,7 @@ def _plan(attempt: Attempt, planning: tuple[Item, ...], rounds: int) -> tuple[tu
                     return plan, True
                 continue
             failures += 1
-            if failures >= PATIENCE:
+            if failures >= int(result.get("attempts") or PATIENCE):
                 return plan or (Subtask(str(attempt.spec["goal"])),), True
         else:
             criticised += 1
@@ -163,7 +163,7 @@ def _plan(attempt: Attempt, planning: tuple[Item, ...], rounds: int) -> tuple[tu
 
 
 PATIENCE = 3
-"""How often a planner may fail before the work goes on without a plan."""
+"""How often a planner may fail before the work goes on without a plan, where its persona does not say."""
 
 
 def before_stage(events: Iterable[Event], stage: int) -> dict[str, Any] | None:

@@ -36,11 +36,12 @@ class Code:
 
     def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
         """Whether the models that its personas speak through can be asked."""
-        from orchestrator.personas import roles  # reads files: only where a ticket is at work
+        from orchestrator.personas import fault, roles  # reads files: only where a ticket is at work
 
         wanted = way(spec)
         names = (wanted.persona, *(PERSONAS if wanted.plans and not wanted.stages else ()))
-        return models.obstacle(roles(names, workspace.personas))
+        broken = fault(names, workspace.personas)
+        return broken or models.obstacle(roles(names, workspace.personas))
 
 
 CODE = Code()

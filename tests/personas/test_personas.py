@@ -202,3 +202,10 @@ def test_a_ticket_names_a_persona_that_works_on_tickets(folder: Path) -> None:
     )
     assert "did you mean 'coder'?" in told("codr")[0]
     assert "planner" not in told("planner")[0].partition("expected")[2]
+
+
+def test_a_persona_that_cannot_be_used_is_told_in_one_line(folder: Path) -> None:
+    (folder / "own.yaml").write_text(FILE.replace("model: quick", "model: 7"))
+    assert personas.fault(["coder", "planner"], folder) is None
+    assert (personas.fault(["coder", "own"], folder) or "").startswith("personas/own.yaml:2:8: model: ")
+    assert "nobody knows 'x'" in (personas.fault(["x"], folder) or "")
