@@ -363,6 +363,8 @@ def measure(change: Change, tally: Tally) -> None:
             search, wanted = blocks[at].search.split("\n")[:-1], blocks[at].replace.split("\n")[:-1]
             if drifted := drift(rng, search, wanted):
                 changed = Block(*("".join(x + "\n" for x in part) for part in drifted))
+                if changed.search in change.old:
+                    continue  # it now says another place word for word
                 tally.one(
                     category, old, new, replace(edit, blocks=(*blocks[:at], changed, *blocks[at + 1 :]))
                 )
