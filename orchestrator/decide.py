@@ -44,6 +44,7 @@ from orchestrator.kinds.base import Kind
 from orchestrator.notable import notable
 from orchestrator.permission import permission
 from orchestrator.world import World
+from state.agent_view import TURNS
 from tickets import values
 
 PATIENCE = 4
@@ -53,9 +54,6 @@ TAKEN = (
     "you have taken it over: hand it back with `jetbox hand-back`, or O in the cockpit, and the checks run"
 )
 """Why nothing is done while a person works in the worktree."""
-
-TURNS = 40
-"""Turns of an agent whose ticket says nothing of them."""
 
 UNSANDBOXED = (
     "no sandbox holds on this machine: commands run with your rights only after `jetbox consent`, or U in the"

@@ -442,10 +442,19 @@ class Engine:
                         self._admission.scan(self.journal)
                     except DiskFull as error:
                         self._pause(error)  # scanned again once there is room
+                    if not self._scanned.is_set():
+                        self._ready_models()
                     self._scanned.set()
                     self._wake.set()
         finally:
             watcher.stop()
+
+    def _ready_models(self) -> None:
+        """Where a ticket asks a model, the machine is shown and the first model loaded beside other work."""
+        cards = [*self.journal.views.live(), *self.journal.views.in_state("ready", "backlog")]
+        if any(self._shop.kinds[card.kind].heeds for card in cards if card.kind in self._shop.kinds):
+            self._shop.models.show()
+            self._shop.models.warm(("planner", "coder"))
 
     # A full disk ---------------------------------------------------------------------------------
 

@@ -110,5 +110,11 @@ class _Given:
         self.asked.append(Asked(request, text))
         return Reply("", text, Usage())
 
+    def warm(self, roles: Sequence[str]) -> None:
+        pass
+
+    def show(self) -> None:
+        pass
+
     def close(self) -> None:
         pass

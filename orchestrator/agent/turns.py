@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from orchestrator.attempt import Attempt
 from state.events import Event
+from state.words import TAKES
 
 Sort = Literal["call", "act", "probe", "check", "answer", "comment", "denied", "adopt", "back"]
 
-OWN = ("go on from the best checkpoint", "I take it over", "give it up")
+OWN = ("go on from the best checkpoint", TAKES, "give it up")
 """The three ways on that a person is offered when the agent is stuck."""
 
 

@@ -329,8 +329,9 @@ def turns_of(attempt: Attempt, said: Talk) -> tuple[list[stuck.Turn], list[Item]
                     str(verb.get("what") or result.get("malformed") or ""),
                 )
             case "act":
-                ok, showed = item.ok, str(result["observation"])
-                error = str(result.get("error") or error)
+                ok, showed = item.ok, str(result.get("shown") or "")
+                if what[0] == "run":  # why an edit did not fit is no error of the work
+                    error = str(result.get("error") or error)
             case "probe" | "check":
                 name = str(result["name"])
                 failing = failing - {name} if item.ok else failing | {name}

@@ -164,6 +164,7 @@ def faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem]
     from orchestrator import config, personas
     from orchestrator.checks import BUILT_IN
     from orchestrator.kinds.base import installed
+    from orchestrator.models import catalogue
     from tickets import folder, graph
     from tickets.load import load_ticket
     from tickets.problems import TicketError
@@ -173,6 +174,7 @@ def faults(workspace: Workspace, wanted: list[Path]) -> tuple[int, list[Problem]
     names: frozenset[str] | None = None
     try:
         names = frozenset(BUILT_IN) | frozenset(config.load(workspace).checks)
+        catalogue.load(workspace)
     except TicketError as error:
         found += error.problems
     kinds, known = installed(), folder.scan(workspace.root)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
+from typing import Protocol
 
 from orchestrator import demo, seals
 from orchestrator.cli.output import Exit, line, seconds, state, table
@@ -19,7 +19,15 @@ from state.workspace import Workspace
 BY = "the demo's script"
 
 
-def play(root: Path, toy: subprocess.Popen[bytes] | None) -> int:
+class Making(Protocol):
+    """The making of the demo's model, a process."""
+
+    def wait(self) -> int:
+        """How it ended, once it has."""
+        ...
+
+
+def play(root: Path, toy: Making | None) -> int:
     """Run until nothing is left to do; DONE when every ticket ended as the script says.
 
     `toy` is the making of the demo's own model: what waits for it goes on once it is there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,6 +94,14 @@ class Service(Protocol):
         """
         ...
 
+    def warm(self, roles: Sequence[str]) -> None:
+        """Bring the models of these roles into memory beside other work."""
+        ...
+
+    def show(self) -> None:
+        """Keep the picture of the machine (`state/machine.py`) up to date from now on."""
+        ...
+
     def close(self) -> None:
         """Let go of every server. Models stay in memory for as long as was said, children end."""
         ...
@@ -115,6 +123,12 @@ class Nobody:
     ) -> Reply | None:
         """Nobody is there."""
         raise NoModel(str(self.obstacle(frozenset())))
+
+    def warm(self, roles: Sequence[str]) -> None:
+        """There is nothing to warm."""
+
+    def show(self) -> None:
+        """There is nothing to show."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from orchestrator.models.base import Chosen, Heard, Reply
@@ -82,6 +82,12 @@ class Scripted:
         if not text:
             raise ProviderError("empty", "nothing came")
         return Reply("", text, usage)
+
+    def warm(self, roles: Sequence[str]) -> None:
+        pass
+
+    def show(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

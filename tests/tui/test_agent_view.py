@@ -9,9 +9,7 @@ from typing import Any
 import agents
 import pytest
 
-from orchestrator import decide
-from state import words
-from state.agent_view import TURNS, AgentView, agent, ledger
+from state.agent_view import AgentView, agent, ledger
 from state.events import Event, New
 
 
@@ -45,13 +43,6 @@ def test_a_grant_allows_as_much_again_of_its_own_budget_alone_and_an_open_or_sta
     story.journal.append(New("proposal.stale", {"id": one, "why": "x"}, "TICKET-7", 1))
     assert of(story).turns.allowed == 30
     story.close()
-
-
-def test_the_engine_and_the_fronts_mean_the_same_turns_and_the_same_answer() -> None:
-    from orchestrator.agent.turns import OWN
-
-    assert decide.TURNS == TURNS
-    assert words.TAKES in OWN
 
 
 def test_folding_the_news_gives_what_folding_everything_gives(tmp_path: Path) -> None:
