@@ -15,7 +15,7 @@ from pathlib import Path
 
 MOST_BYTES = 4_000_000  # of a request: some hundred times a ticket's transcripts
 STEPS = 160
-"""Steps of practice at most, where the request does not say: 10 seconds of a core for ten transcripts."""
+"""Steps of a round where the request does not say: 10 seconds of a core for ten transcripts."""
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 

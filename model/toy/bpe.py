@@ -75,7 +75,7 @@ def learn(texts: Sequence[str], most: int, longest: int) -> Tokenizer:
     """The tokenizer of some texts.
 
     Args:
-        texts: each counted once; what should be short should be among them.
+        texts: each counted once; one that should be short in tokens may be in it several times.
         most: merges at most.
         longest: bytes of a token at most: a longer one would be met too seldom to be learnt.
     """

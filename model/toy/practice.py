@@ -167,8 +167,9 @@ def _flat(parts: Sequence[tuple[list[int], bool]]) -> tuple[Numbers, Numbers]:
 
 
 def texts(found: Sequence[Sequence[tuple[str, str, bool]]]) -> list[str]:
-    """Every text of some conversations once, as the tokenizer learns them."""
-    return list(dict.fromkeys(text for each in found for _, text, _ in each))
+    """Every text of some conversations as the tokenizer learns them: what is to be told counts more."""
+    every = [(text, learnt) for each in found for _, text, learnt in each]
+    return [*dict.fromkeys(text for text, _ in every), *(text for text, learnt in every if learnt)]
 
 
 def transcripts(body: Any) -> list[Transcript]:
