@@ -149,10 +149,11 @@ class Browser:
         return True
 
     def last_words(self) -> str:
-        """The last line that it wrote beside the protocol."""
+        """Why it ended, as far as it says so beside the protocol: what it calls fatal, else its last line."""
         self._errors.seek(0)
         lines = self._errors.read(1 << 20).decode("utf-8", "replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
+        said = [line.strip() for line in lines if line.strip()] or ["it says nothing"]
+        return next((line.partition("] ")[2] for line in said if ":FATAL:" in line), said[-1])
 
     def close(self) -> None:
         """End it, whatever it is doing."""

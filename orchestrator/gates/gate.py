@@ -27,6 +27,14 @@ GATES: Mapping[str, str] = {
 
 _MODULES = {"web-smoke": "web"}
 
+_START = """\
+import runpy, sys, types
+sys.modules["orchestrator"] = package = types.ModuleType("orchestrator")
+package.__path__ = [sys.argv.pop(1)]
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+"""Runs a module of the package whose folder is named: a sandbox may show it, and not the folder above."""
+
 CHROMIUM = (
     "/usr/lib/chromium/chromium",  # the program itself: what starts it wants settings that no sandbox shows
     "/usr/lib64/chromium-browser/chromium-browser",
@@ -58,7 +66,8 @@ def command(name: str, changed: Iterable[str]) -> list[str]:
     )
     # -I: no module of the worktree, of a PYTHONPATH or of the user's own is in the way of the gate's
     module = f"orchestrator.gates.{_MODULES.get(name, name)}"
-    return [sys.executable, "-I", "-B", "-m", module, *sorted(pages)]
+    start = [sys.executable, "-I", "-B", "-c", _START, str(Path(__file__).resolve().parents[1])]
+    return [*start, module, *sorted(pages)]
 
 
 def said(output: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from orchestrator import config
 from orchestrator.gates import gate
 from orchestrator.gates.picture import plain
 from orchestrator.sandbox.choose import choose
+from orchestrator.sandbox.sandbox import Sandbox
 from state.workspace import Workspace
 
 browser = pytest.mark.skipif(
@@ -117,6 +119,20 @@ def test_an_animation_that_stands_still_and_a_page_that_never_answers_are_told(t
     assert "the animation stands still" in of("a.html", lines)[0]
     assert "endless loop" in of("b.html", lines)[0]
     assert of("c.html", lines)[0].startswith("uncaught ReferenceError: x")
+
+
+@browser
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
+def test_a_browser_that_the_sandbox_lets_not_start_is_no_fault_of_the_page(tmp_path: Path) -> None:
+    from orchestrator.sandbox.landlock import Landlock
+
+    (tmp_path / "index.html").write_text(GAME)
+    backend, workspace = Landlock(), Workspace(tmp_path)
+    if backend.obstacle():
+        pytest.skip(str(backend.obstacle()))
+    sandbox = Sandbox(backend, config.load(workspace).policy, workspace)
+    done = sandbox.run(gate.command("web-smoke", ()), tmp_path, timeout=100)
+    assert done.exit == gate.SKIPPED and b"does not start here: " in done.output, done
 
 
 def png(rows: list[bytes], channels: int, kind: int = 0) -> bytes:
