@@ -30,6 +30,13 @@ def test_green_and_seen_is_offered() -> None:
     assert refusal(proposal(), card(), True, "") == ""
 
 
+def test_a_skipped_check_beside_a_green_one_is_offered_and_hides_no_other_unknown_one() -> None:
+    skipped = {"check": "go", "side": "merged", "passed": False, "skipped": "go is not installed"}
+    assert refusal(proposal(receipts=[GREEN, skipped]), card(unknown=1), True, "") == ""
+    assert "not known" in refusal(proposal(receipts=[GREEN, skipped]), card(unknown=2), True, "")
+    assert "nothing is verified" in refusal(proposal(receipts=[skipped]), card(unknown=1), True, "")
+
+
 @pytest.mark.parametrize(
     ("found", "of", "seen", "problem", "says"),
     [
