@@ -42,6 +42,7 @@ from orchestrator.models.service import Models, made  # noqa: E402
 from orchestrator.providers.ollama import Ollama  # noqa: E402
 from state import words  # noqa: E402
 from state.blobs import Blobs  # noqa: E402
+from state.events import Event  # noqa: E402
 from state.journal import Journal  # noqa: E402
 from state.workspace import Workspace  # noqa: E402
 
@@ -155,11 +156,16 @@ def broken(tickets: int, share: float, seed: int) -> dict[str, Any]:
             return Ollama(source.name, source.at, 1.5, 1.0, 5.0) if source.kind == "ollama" else made(source)
 
         asked: Counter[str] = Counter()
+
+        def follow(event: Event) -> None:
+            if event.type in ("merge.proposed", "proposal.opened"):
+                answer(space, asked)
+
         while time.monotonic() - began < 3600:
             models = Models(
                 catalogue.load(space, config.load(space).user, double.where), space.machine, quick
             )
-            service.serve(space, until_idle=True, models=models)
+            service.serve(space, until_idle=True, models=models, follow=follow)
             if all(card.state in REST for card in board(space).values()):
                 break
             answer(space, asked)

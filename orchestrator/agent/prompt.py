@@ -81,8 +81,12 @@ def room(chosen: Chosen, more: bool, tighter: int) -> tuple[int, int]:
 
 
 def background_budget(chosen: Chosen) -> int:
-    """Tokens of files and map; of the context alone, so that it stays the same from turn to turn."""
-    return min(BACKGROUND, int(chosen.context * 0.35))
+    """Tokens of files and map; of the context alone, so that it stays the same from turn to turn.
+
+    Two fifths of what rules and task leave, so that a small context has room for turns: 640 tokens of 4k,
+    2,300 of 8k, 5,500 of 16k.
+    """
+    return max(400, min(BACKGROUND, int((chosen.context - 2_500) * 0.4)))
 
 
 @dataclass(frozen=True)
