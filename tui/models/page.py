@@ -6,6 +6,7 @@ were, not how they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from state.machine import Candidate, Device, Holder, Machine
@@ -137,27 +138,36 @@ def _roles(page: Page, found: Machine) -> None:
             page.item(look.g.cross, "failed", role.role, "(nobody can serve it now)")
         else:
             page.item(look.g.tick, "landed", role.role)
-        for candidate in sorted(role.candidates, key=lambda candidate: not candidate.used):
-            _candidate(page, candidate)
+        for used, provider, why, group in _alike(role.candidates):
+            _candidates(page, used, provider, why, group)
 
 
-def _candidate(page: Page, candidate: Candidate) -> None:
+def _alike(candidates: Sequence[Candidate]) -> Iterator[tuple[bool, str, str, list[Candidate]]]:
+    """The used one first, then those of one provider that share a reason, which is told once."""
+    groups: dict[tuple[bool, str, str], list[Candidate]] = {}
+    for each in sorted(candidates, key=lambda candidate: not candidate.used):
+        groups.setdefault((each.used, each.provider, each.why), []).append(each)
+    for (used, provider, why), group in groups.items():
+        yield used, provider, why, group
+
+
+def _candidates(page: Page, used: bool, provider: str, why: str, group: Sequence[Candidate]) -> None:
     look = page.look
-    name = f"{candidate.model} ({candidate.label})" if candidate.label else candidate.model
-    facts = [candidate.provider] if candidate.provider else []
-    if candidate.bytes:
-        facts.append(gigabytes(candidate.bytes))
-    facts += [candidate.why] if candidate.why else []
-    word = "used" if candidate.used else "not"
-    state, role = ("done", "landed") if candidate.used else ("backlog", "muted")
-    page.item(f"  {look.glyph(state)}", role, f"{word} {name}", _told(facts))
+    names = [f"{each.model} ({each.label})" if each.label else each.model for each in group]
+    facts = [provider] if provider else []
+    if len(group) == 1 and group[0].bytes:
+        facts.append(gigabytes(group[0].bytes))
+    facts += [why] if why else []
+    word = "used" if used else "not"
+    state, role = ("done", "landed") if used else ("backlog", "muted")
+    page.item(f"  {look.glyph(state)}", role, f"{word} {', '.join(names)}", _told(facts))
 
 
 def _findings(page: Page, found: Machine) -> None:
     look = page.look
     page.head("What trying them has shown")
     if not found.findings:
-        page.text("No model has been tried yet: the doctor tries each one once.", "muted")
+        page.text("No model has been tried yet: `jetbox models try NAME` does it.", "muted")
     for finding in found.findings:
         page.text(f"{finding.model}  {finding.digest[:12]}", bold=True)
         for line in finding.says:
