@@ -203,6 +203,8 @@ def arguments(box: Box, uid: int | None, data: _Descriptors) -> list[str]:
         out += _git(own, data, made)
     elif own.exists() or own.is_symlink():
         out += ["--ro-bind", str(own), str(own)]
+    for path in box.hidden:  # last: what is shown below it has its place by now
+        out += ["--remount-ro", str(path)]
     out += ["--remount-ro", "/", "--chdir", worktree]
     return [*out, "--seccomp", data.hold(_filter())]
 

@@ -34,9 +34,6 @@ SAID = {
 BROKEN = ("memory", "growth")
 """Of these, those that are a limit broken: trying again would not help."""
 
-_TREE_IN = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-"""Inside, the repository may belong to another user; git is told that this is as it should be."""
-
 
 @dataclass(frozen=True)
 class Sandbox:
@@ -127,7 +124,7 @@ class Sandbox:
             if own := toolchains.project_path(environment, root, worktree):
                 given["PYTHONPATH"] = os.pathsep.join(own)
         if self.backend.name != "none":
-            given |= {**_TREE_IN, "HOME": "/tmp", "USER": "jetbox", "LOGNAME": "jetbox"}
+            given |= {"HOME": "/tmp", "USER": "jetbox", "LOGNAME": "jetbox"}
             given |= toolchains.variables(policy)
         else:
             given |= {name: os.environ[name] for name in ("HOME", "USER", "LOGNAME") if name in os.environ}

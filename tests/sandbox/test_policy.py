@@ -380,3 +380,21 @@ def test_the_filter_of_system_folders_shows_no_secret_of_the_machine() -> None:
         each = Path(path)
         if each.is_file():
             assert each.stat().st_mode & stat.S_IROTH
+
+
+@linux
+def test_a_folder_that_is_hidden_can_be_neither_seen_nor_filled(tmp_path: Path) -> None:
+    backend = bubblewrap.Bubblewrap()
+    if why := backend.obstacle():
+        pytest.skip(why)
+    worktree = tmp_path / "worktree"
+    worktree.mkdir()
+    command = "ls -A /usr/share; echo full > /usr/share/x && echo filled; echo ok"
+    with (tmp_path / "said").open("wb") as output:
+        box = Box(worktree, hidden=(Path("/usr/share"),), env={"PATH": "/usr/bin:/bin"})
+        child = backend.start(["/bin/sh", "-c", command], box, output.fileno())
+        child.popen.wait(20)
+        child.end()
+    said = (tmp_path / "said").read_text()
+    assert said.splitlines()[-1] == "ok", said
+    assert "filled" not in said
