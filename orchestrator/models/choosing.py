@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.models.base import Chosen
@@ -20,6 +20,10 @@ _SIZE = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)b\b", re.IGNORECASE)
 _BYTES = 0.62e9  # of a billion parameters in four bits, as they are usually packed (4.9 bits each)
 
 
+ANY = "*"
+"""Instead of a model's name: whatever the server serves."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a server said when it was last asked."""
@@ -30,7 +34,9 @@ class Seen:
     loaded: tuple[Loaded, ...] = ()
 
     def find(self, model: str) -> Found | None:
-        """A model by its name; Ollama's `qwen3` is its `qwen3:latest`."""
+        """A model by its name; Ollama's `qwen3` is its `qwen3:latest`; `*` is the first that can answer."""
+        if model == ANY:
+            return next((each for each in self.models.values() if not _only_embeds(each.name)), None)
         return self.models.get(model) or self.models.get(f"{model}:latest")
 
 
@@ -74,6 +80,8 @@ def judge(
     found = seen.find(wish.model)
     if found is None:
         return Judged(wish, None, missing(wish, sorted(seen.models)))
+    if wish.model == ANY:
+        wish = replace(wish, model=found.name)
     if found.remote:
         return Judged(wish, None, f"{wish.model} would be run by somebody else: it is never used")
     if role == "embed" and found.embeds is False:
@@ -135,6 +143,8 @@ def missing(wish: Wish, there: Sequence[str] = ()) -> str:
         return f"{_place(source)}/{wish.model} is not there yet"
     if source.kind == "ollama":
         return f"{wish.model} is not there: `ollama pull {wish.model}`"
+    if wish.model == ANY:
+        return f"{_place(source)} serves no model: load one there"
     has = f": it serves {', '.join(there[:3])}" if there else ""
     return f"{_place(source)} does not serve {wish.model}{has}"
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from orchestrator.models.base import NoModel
 from orchestrator.models.catalogue import Catalogue, Source
-from orchestrator.models.choosing import Seen
+from orchestrator.models.choosing import ANY, Seen
 from orchestrator.providers.base import Found, Health, Loaded, Provider, ProviderError
 
 FRESH = 2.0  # seconds that an answer counts
@@ -85,6 +85,9 @@ class Watched:
             return Seen(time.monotonic(), health)
         models = {each.name: each for each in self._provider.models()}
         for name in self._wanted:
+            if name == ANY:
+                any_ = Seen(at, health, models).find(ANY)
+                name = any_.name if any_ else name
             listed = models.get(name) or models.get(f"{name}:latest")
             if listed is not None and not listed.remote:
                 models[listed.name] = self._in_full(listed)

@@ -116,6 +116,16 @@ def test_what_was_found_out_about_a_model_counts() -> None:
     assert (chosen.context, chosen.whole_file, chosen.bytes_per_token) == (12_000, 400, 2.9)
 
 
+def test_a_star_stands_for_whatever_the_server_serves() -> None:
+    made = models(double("nomic-embed-text", "small", script=[Says("done")]), coder=("absent", "*"))
+    assert made.choose("coder").model == "small"
+    assert [each.wish.model for each in made.judged("coder")] == ["absent", "small"]
+    reply, _ = chat(made)
+    assert reply is not None and reply.text == "done"
+    with pytest.raises(NoModel, match="absent"):
+        models(double(), coder=("absent", "*")).choose("coder")
+
+
 # Obstacles --------------------------------------------------------------------------------------------
 
 
