@@ -122,7 +122,7 @@ def test_a_star_stands_for_whatever_the_server_serves() -> None:
     assert [each.wish.model for each in made.judged("coder")] == ["absent", "small"]
     reply, _ = chat(made)
     assert reply is not None and reply.text.strip() == "done"
-    with pytest.raises(NoModel, match="absent"):
+    with pytest.raises(NoModel):
         models(double(), coder=("absent", "*")).choose("coder")
 
 
