@@ -78,7 +78,7 @@ class HumanContract(BaseModel):
 class Action(_Part):
     """Something that a person can do now."""
 
-    name: Literal["approve", "deny", "retry", "cancel", "rollback", "restore"]
+    name: Literal["approve", "answer", "deny", "retry", "cancel", "rollback", "restore"]
     command: str
 
 
@@ -217,7 +217,7 @@ def actions(card: Card, proposals: Sequence[Proposal]) -> list[Action]:
     names: list[tuple[str, str]] = []
     for proposal in proposals:
         if proposal.state == "open":
-            names.append(("approve", proposal.id))
+            names.append(("answer" if proposal.subject.get("options") else "approve", proposal.id))
             names.append(("deny", f"{proposal.id} --reason R"))
     if card.state not in ENDED and card.state != State.BROKEN:
         names.append(("cancel", card.id))

@@ -67,9 +67,10 @@ def inbox(json: Json = False) -> int:
 
     try:
         with reading(here()) as journal:
-            found = inbox(journal.views.inbox())
+            waiting = journal.views.inbox()
     except JournalMissing:
-        found = []
+        waiting = []
+    found = inbox(waiting)
     if json:
         output.json_object([entry.model_dump(mode="json") for entry in found])
     elif not found:
@@ -77,7 +78,8 @@ def inbox(json: Json = False) -> int:
     else:
         rows = [(p.id, p.kind, p.ticket, when(p.since), p.summary) for p in found]
         table(("proposal", "kind", "ticket", "since", "what"), rows)
-        line(f"`jetbox approve {found[0].id}` shows what is approved, and asks")
+        verb = "answer" if waiting[0].subject.get("options") else "approve"
+        line(f"`jetbox {verb} {found[0].id}` shows what it asks, and takes your word")
     return 0
 
 

@@ -62,11 +62,18 @@ def _words(event: Event) -> str:
             word = {"waiting": "waits"}.get(event.type[8:], event.type[8:])
             return f"{word}: {body.get('why', '')}"
         case "proposal.opened" | "merge.proposed":
-            return f"asks you: {body.get('summary')} (jetbox approve {body.get('id')})"
+            verb = "answer" if (body.get("subject") or {}).get("options") else "approve"
+            return f"asks you: {body.get('summary')} (jetbox {verb} {body.get('id')})"
         case "proposal.approved":
             return f"{body.get('id')} approved by {body.get('by')}"
         case "proposal.denied":
             return f"{body.get('id')} denied by {body.get('by')}: {body.get('reason')}"
+        case "said.comment":
+            return f"{body.get('by')} says: {body.get('text')}"
+        case "asked.take-over":
+            return f"{body.get('by')} takes the worktree over"
+        case "asked.hand-back":
+            return f"{body.get('by')} hands the worktree back"
         case "ticket.broken":
             return f"does not load: {next(iter(body.get('problems') or ['']), '')}"
         case "ticket.rolled-back":

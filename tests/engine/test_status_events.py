@@ -6,6 +6,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from orchestrator.actions import Merge
 from orchestrator.alerts import status
 from orchestrator.alerts.status import Standing, contract, moment
 from orchestrator.cli.models import schema
+from orchestrator.cli.telling import told
 from state import words
 from state.canonical import digest
 from state.events import TYPES, New
@@ -283,3 +285,18 @@ def test_a_thousand_tickets_are_not_remembered_all_at_once() -> None:
             standing.after(event)
         kept = standing._db.execute("SELECT count(*) FROM tickets").fetchone()[0]
         assert kept == status.REMEMBERED < 1000
+
+
+def test_a_question_with_options_is_answered_wherever_it_is_told_how() -> None:
+    subject = {"ticket": "TICKET-1", "question": "which?", "options": ["one", "two"], "recommended": 0}
+    body = {"id": "q", "kind": "question", "digest": digest(subject), "summary": "which?", "subject": subject}
+    with journal_in_a_folder() as journal:
+        story(journal, *LIFE[:2])
+        (event,) = journal.append(New("proposal.opened", body, "TICKET-1", 1))
+        found = Standing(lambda id_: journal.events(ticket=id_)).after(event)
+        assert {"answer", "deny"} <= {action.name for action in found.actions}
+        with pytest.raises(words.Refused, match="choose one"):
+            words.approve(journal, "q", digest(subject))
+    assert "approve" not in {action.name for action in found.actions}
+    assert "jetbox answer q" in told(event)
+    assert "jetbox approve q" in told(replace(event, body=body | {"subject": {"ticket": "TICKET-1"}}))
