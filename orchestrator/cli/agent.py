@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.agent.replay import Step
     from state.events import Event
+    from state.stream import Piece, Reader
     from state.views import Card, Proposal
     from state.workspace import Workspace
 
@@ -139,27 +140,21 @@ def _state(workspace: Workspace, ticket: str) -> tuple[Card | None, list[Proposa
 
 def _work(workspace: Workspace, ticket: str) -> None:
     """Until the ticket ends or waits: in this process where no engine runs, else beside the one that does."""
-    from orchestrator.cli.telling import telling, told
     from orchestrator.service import EngineRunning, serve
 
-    ended = threading.Event()
-    watcher = threading.Thread(target=_stream, args=(workspace, ticket, ended), daemon=True)
+    teller, ended = _Teller(workspace, ticket), threading.Event()
+    watcher = threading.Thread(target=teller.watch, args=(ended,), daemon=True)
     watcher.start()
-
-    def follow(event: Event) -> None:
-        if event.ticket == ticket and telling(event):
-            print(told(event), flush=True)
-
     try:
-        serve(workspace, only=frozenset((ticket,)), until_idle=True, follow=follow)
+        serve(workspace, only=frozenset((ticket,)), until_idle=True, follow=teller.hear)
     except EngineRunning:
-        _beside(workspace, ticket, follow)
+        _beside(workspace, ticket, teller.hear)
     finally:
         ended.set()
         watcher.join()
 
 
-def _beside(workspace: Workspace, ticket: str, follow: Any) -> None:
+def _beside(workspace: Workspace, ticket: str, follow: Callable[[Event], None]) -> None:
     """Another process works: tell what it writes, until the ticket rests."""
     from state.journal import Journal
 
@@ -178,44 +173,86 @@ def _beside(workspace: Workspace, ticket: str, follow: Any) -> None:
         journal.close()
 
 
-def _stream(workspace: Workspace, ticket: str, ended: threading.Event) -> None:
-    """Print what the model says, as it says it; on a terminal only."""
-    from state import stream
+class _Teller:
+    """Tells a ticket's events, and on a terminal what its model says while it says it."""
 
-    if not output.is_terminal():
-        return
-    shown, call = 0, ""
-    while not ended.wait(_POLL):
-        pieces = stream.read(workspace.stream(ticket, _attempt(workspace, ticket)))
-        head = pieces[0].text if pieces else ""
-        text = [(piece.sort, piece.text) for piece in pieces]
-        length = sum(len(part) for _, part in text)
-        if head != call or length < shown:
-            call, shown = head, 0
-        if length > shown:
-            _print_from(text, shown)
-            shown = length
+    def __init__(self, workspace: Workspace, ticket: str) -> None:
+        self._workspace, self._ticket = workspace, ticket
+        self._lock = threading.Lock()
+        self._reader: Reader | None = None
+        self._told = 0  # characters of the present call's reply
+        self._within = False  # a line has been begun
+        self._open = False  # a call is shown whose end has not been heard of
+        self._next: list[Piece] | None = None  # of the call after it, kept back until then
 
+    def watch(self, ended: threading.Event) -> None:
+        """Tell what comes of the stream, until the end."""
+        while output.is_terminal() and not ended.wait(_POLL):
+            with self._lock:
+                self._stream()
 
-def _attempt(workspace: Workspace, ticket: str) -> int:
-    live = workspace.home / "live"
-    found = [path.stem.rpartition("-")[2] for path in live.glob(f"{ticket}-*.jsonl")]
-    return max((int(number) for number in found if number.isdigit()), default=1)
+    def hear(self, event: Event) -> None:
+        """Tell an event."""
+        from orchestrator.cli.telling import telling, told
+        from state.stream import Reader
 
+        if event.ticket != self._ticket:
+            return
+        with self._lock:
+            if event.attempt and output.is_terminal():
+                path = self._workspace.stream(self._ticket, event.attempt)
+                if self._reader is None or self._reader.path != path:
+                    self._reader = Reader(path)
+                if event.type == "action.outcome" and str(event.body["key"]).startswith("call:"):
+                    self._rest(str(event.body["result"].get("reply") or ""))
+            if telling(event):
+                self._break()
+                print(told(event), flush=True)
 
-def _print_from(pieces: Sequence[tuple[str, str]], shown: int) -> None:
-    from state.safe_text import safe_lines
+    def _stream(self) -> None:
+        anew, pieces = self._reader.more() if self._reader else (False, [])
+        if anew and self._open:
+            self._next = []
+        if self._next is not None:
+            self._next += pieces
+        else:
+            self._show(pieces)
 
-    roles = {"think": "faint", "call": "head", "note": "waiting"}
-    for sort, text in pieces:
-        if shown >= len(text):
-            shown -= len(text)
-            continue
-        rest, shown = text[shown:], 0
-        lines = safe_lines(rest)
-        end = "\n" if sort in ("call", "note") or rest.endswith("\n") else ""
-        sys.stdout.write(output.paint("\n".join(lines), roles.get(sort, "")) + end)
-    sys.stdout.flush()
+    def _show(self, pieces: Sequence[Piece]) -> None:
+        for sort, text in pieces:
+            if sort in ("call", "note"):
+                self._break()
+                line(text, "head" if sort == "call" else "waiting")
+            else:
+                self._print(text, "faint" if sort == "think" else "")
+                self._told += len(text) if sort == "text" else 0
+            self._open = True
+
+    def _rest(self, reply: str) -> None:
+        """A reply has ended: what the stream has not shown of it comes from its record."""
+        from state.blobs import Blobs
+
+        self._stream()
+        if reply:
+            whole = Blobs(self._workspace.blobs).get(reply).decode("utf-8", "replace")
+            self._print(whole[self._told :], "")
+        self._break()
+        kept, self._next, self._open, self._told = self._next, None, False, 0
+        self._show(kept or ())
+
+    def _print(self, text: str, role: str) -> None:
+        from state.safe_text import safe_lines
+
+        if text:
+            end = "\n" if text.endswith("\n") else ""
+            sys.stdout.write(output.paint("\n".join(safe_lines(text)), role) + end)
+            sys.stdout.flush()
+            self._within = not end
+
+    def _break(self) -> None:
+        if self._within:
+            print()
+            self._within = False
 
 
 def _asked(workspace: Workspace, found: Proposal) -> bool:
