@@ -130,7 +130,7 @@ def attempt(
 
         def tell(what: str) -> None:
             if not json:
-                line(f"trying {what}", "faint")
+                line(what, "faint")
 
         finding = models.attempt(wish, threading.Event(), tell, float(within))
     if finding is None:

@@ -183,7 +183,10 @@ class Models:
             provider = self._servers.provider(wish.source)
             found = self._found_of(wish.source, wish.model) or Found(wish.model, chosen.digest)
             found = replace(found, name=wish.model)
-            finding = calibrate(provider, found, chosen.context, chosen.think, stop, within, tell)
+            finding = calibrate(
+                provider, found, chosen.context, chosen.think, stop, within,
+                lambda name: tell(f"trying {name}"),
+            )  # fmt: skip
             if not stop.is_set():
                 calibration.keep(finding)
                 self._found = None
