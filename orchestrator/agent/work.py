@@ -268,12 +268,13 @@ def _stuck(attempt: Attempt, said: Talk, way: Way, world: World) -> Decision | N
     if rung is None or rung.level == 0:
         return None
     number = int(said.last_call.result["turn"]) if said.last_call else 0
+    best = items[stuck.best(turns)].result.get("after") or {}
     if rung.level >= 5:
-        return _question(attempt, world, f"stuck: {rung.why}", OWN, 0, about="stuck", call=number) or _call(
-            attempt, said, way, said.subtask
+        asks = _question(
+            attempt, world, f"stuck: {rung.why}", OWN, 0, about="stuck", call=number, best=dict(best)
         )
+        return asks or _call(attempt, said, way, said.subtask)
     if rung.level == 4:
-        best = items[stuck.best(turns)].result.get("after") or {}
         gone_back = any(item.sort == "back" and item.seq > items[rung.since].seq for item in said.items)
         if best and best["tree"] != attempt.tree and not gone_back:
             return Back(number, best["commit"], best["tree"], said.subtask + 1, _title(said, said.subtask))

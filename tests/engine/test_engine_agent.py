@@ -170,6 +170,25 @@ def test_an_agent_that_gets_nowhere_climbs_the_ladder_and_asks(lab: Lab) -> None
     assert lab.state("TICKET-1") == "failed"
 
 
+def test_who_chooses_the_best_checkpoint_gets_it(lab: Lab) -> None:
+    """After the ladder's own step back the agent has done more; the answer takes that away again."""
+
+    def reply(_: Request, before: int) -> str:
+        return "DONE" if before % 2 else whole("junk.txt", f"{before}\n")
+
+    lab.models = Scripted(reply)
+    lab.ticket("TICKET-1", **body(budget={"turns": 200}, **{"with": {"plan": False}}))
+    lab.run()
+    found = lab.asks("TICKET-1", "question")
+    assert found.summary.startswith("stuck: ")
+    answered = lab.say(words.answer, found.id, found.digest, found.subject["options"][0])
+    lab.run()
+    (back,) = [e for e in lab.events("TICKET-1", "action.outcome") if e.body["key"] == f"back:{answered.seq}"]
+    assert back.body["result"]["checkpoint"] == found.subject["best"]
+    first = next(e for e in lab.events("TICKET-1", "action.intent") if e.seq > answered.seq)
+    assert first.body["action"] == "Back", "before anything else is asked of the model"
+
+
 def test_a_comment_is_heard_before_the_next_turn(lab: Lab) -> None:
     at, go = threading.Event(), threading.Event()
 
