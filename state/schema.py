@@ -5,7 +5,7 @@ from __future__ import annotations
 FORMAT = 1
 """Version of the event table (`PRAGMA user_version`). A newer file is refused, an older one migrated."""
 
-VIEWS = 6
+VIEWS = 7
 """Version of the views. Where the file has another one, they are dropped and folded from the events."""
 
 APPLICATION_ID = 0x4A657462  # "Jetb"

@@ -42,6 +42,7 @@ class Trigger(StrEnum):
     ASKED = "proposal.opened"  # a start, a question, a network exit: anything but a merge
     PROPOSED = "merge.proposed"
     ANSWERED = "proposal.approved"
+    DENIED = "proposal.denied"  # the attempt goes on with the reason, or ends
     STALE = "proposal.stale"
     LANDED = "attempt.landed"
     FAILED = "attempt.failed"
@@ -70,6 +71,7 @@ def _table() -> dict[tuple[State, Trigger], State]:
         (s.RUNNING, t.ASKED): s.WAITING,
         (s.RUNNING, t.PROPOSED): s.REVIEW,
         (s.REVIEW, t.STALE): s.RUNNING,
+        (s.REVIEW, t.DENIED): s.RUNNING,
         (s.REVIEW, t.WAITING): s.REVIEW,
         (s.WAITING, t.STALE): s.RUNNING,
         (s.WAITING, t.RESUMED): s.RUNNING,

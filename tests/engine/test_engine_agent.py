@@ -98,6 +98,7 @@ def test_a_denied_merge_goes_on_with_the_reason(lab: Lab) -> None:
     lab.ticket("TICKET-1", **body(**{"with": {"plan": False}}))
     lab.run()
     lab.deny("TICKET-1", "say it better")
+    assert lab.state("TICKET-1") == "running", "it is at work again, and nothing waits for the person"
     lab.run()
     assert "does not accept the change: say it better" in last(script.requests[2])
     lab.approve("TICKET-1")

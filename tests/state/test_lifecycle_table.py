@@ -46,8 +46,8 @@ def event(trigger: Trigger) -> New:
             return proposed(T, kind="question", about="other")
         case Trigger.PROPOSED:
             return proposed(T)
-        case Trigger.ANSWERED | Trigger.STALE:
-            return about(trigger, T, 1, id=name, digest="d", by="me", nonce="n", why="moved")
+        case Trigger.ANSWERED | Trigger.DENIED | Trigger.STALE:
+            return about(trigger, T, 1, id=name, digest="d", by="me", nonce="n", why="moved", reason="no")
         case Trigger.BLOCKED:
             return about(trigger, T, needs=["TICKET-002"])
         case Trigger.ROLLED_BACK:
@@ -61,7 +61,7 @@ def event(trigger: Trigger) -> New:
 @pytest.mark.parametrize("state", State)
 def test_the_journal_walks_the_whole_table(tmp_path: Path, state: State) -> None:
     for trigger in Trigger:
-        with_proposal = trigger in (Trigger.ANSWERED, Trigger.STALE)
+        with_proposal = trigger in (Trigger.ANSWERED, Trigger.DENIED, Trigger.STALE)
         if with_proposal and (state, trigger) not in TABLE:
             continue  # there is no open proposal then: the proposals' table stops it before
         journal = Journal.open(tmp_path / f"{trigger}.db")
