@@ -310,14 +310,22 @@ class Tally:
         self.shown: list[str] = []
         self.verbose = 0
 
-    def one(self, category: str, old: bytes, meant: bytes | None, edit: Edit, crlf: bool = False) -> None:
+    def one(
+        self,
+        category: str,
+        old: bytes,
+        meant: bytes | None,
+        edit: Edit,
+        crlf: bool = False,
+        seen: Sequence[bytes] = (),
+    ) -> None:
         """Write, parse and apply an edit, and count what came out. `meant` None: it has to be refused."""
         reply = written(edit)
         why = ""
         try:
             verb = parse(reply.replace("\n", "\r\n") if crlf else reply)
             assert isinstance(verb, Edit) and verb.path == edit.path, (verb, edit.path)
-            applied = apply(old, verb)
+            applied = apply(old, verb, seen=seen)
             self.hows[category][applied.how] += 1
             result = "exact" if applied.data == meant else "wrong"
         except (Malformed, EditFails) as error:
@@ -365,9 +373,11 @@ def measure(change: Change, tally: Tally) -> None:
                 changed = Block(*("".join(x + "\n" for x in part) for part in drifted))
                 if changed.search in change.old:
                     continue  # it now says another place word for word
-                tally.one(
-                    category, old, new, replace(edit, blocks=(*blocks[:at], changed, *blocks[at + 1 :]))
-                )
+                drifted_edit = replace(edit, blocks=(*blocks[:at], changed, *blocks[at + 1 :]))
+                tally.one(category, old, new, drifted_edit)
+                if category == UNTOLD and change.old.count(blocks[at].search) == 1:
+                    shown = cut(change.old, blocks[at].search, changed.search).encode()
+                    tally.one(SHOWN, old, new, drifted_edit, seen=[shown])
                 break
     if closed and len(blocks[0].search) > 20:
         attack(rng, change, rng.choice(blocks), tally)
@@ -379,7 +389,9 @@ def attack(rng: random.Random, change: Change, block: Block, tally: Tally) -> No
     meant = cut(change.old, block.search, block.replace)
     if block.search != change.old:
         tally.one("target twice", (change.old + block.search).encode(), None, edit)
-        tally.one("target gone", cut(change.old, block.search, "").encode(), None, edit)
+        gone = cut(change.old, block.search, "").encode()
+        tally.one("target gone", gone, None, edit)
+        tally.one("target gone since it was shown", gone, None, edit, seen=[change.old.encode()])
     if other := near(rng, block.search.split("\n")):
         twin = "\n".join(other)
         if block.search not in twin:
@@ -388,11 +400,14 @@ def attack(rng: random.Random, change: Change, block: Block, tally: Tally) -> No
 
 
 WELL_FORMED = ("blocks", "whole file")
-ADVERSARIAL = ("target twice", "target gone", "near duplicate as well", "near duplicate instead")
+ADVERSARIAL = ("target twice", "target gone", "near duplicate as well", "near duplicate instead",
+               "target gone since it was shown")  # fmt: skip
 
 
 UNTOLD = "stale line: another word"
 """The same text as a near duplicate in the place of its target: refused on purpose, so counted on its own."""
+SHOWN = "stale line: another word, as it was shown"
+"""The same where the state of the file that the model was shown is known, as it is to the agent."""
 
 
 def report(tally: Tally) -> dict[str, object]:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.agent import filetext, markers
+from orchestrator.agent.carry import carried
 from orchestrator.agent.elisions import first_elision
 from orchestrator.agent.fences import mark
 from orchestrator.agent.filetext import FileText, Line, NotText, told
@@ -43,13 +44,16 @@ class EditFails(Exception):
     """Nothing of the edit was applied. The message is for the model: why, the real lines, the form."""
 
 
-def apply(old: bytes | None, edit: Edit, *, whole_limit: int | None = None) -> Applied:
+def apply(
+    old: bytes | None, edit: Edit, *, whole_limit: int | None = None, seen: Sequence[bytes] = ()
+) -> Applied:
     """The file as the edit makes it.
 
     Args:
         old: its bytes; None where there is no file.
         edit: blocks, or all of the new text.
         whole_limit: lines of an old file above which a whole new one is refused.
+        seen: earlier states of the file that the model was shown, the newest first; see `carry.py`.
 
     Raises:
         EditFails: it does not fit, is not sure, changes nothing, or leaves code out.
@@ -59,7 +63,7 @@ def apply(old: bytes | None, edit: Edit, *, whole_limit: int | None = None) -> A
         if edit.whole is not None:
             made = _whole(old is not None, file, edit.path, edit.whole, whole_limit)
         else:
-            made = _blocks(old is not None, file, edit)
+            made = _blocks_or_carried(old is not None, file, edit, seen)
         lines, how = made
         data = file.data(lines)
     except NotText as fault:
@@ -126,6 +130,21 @@ def _refuse_elided(new: Sequence[str], old: Sequence[str], path: str) -> None:
 
 
 # Blocks ---------------------------------------------------------------------------------------------
+
+
+def _blocks_or_carried(
+    exists: bool, file: FileText, edit: Edit, seen: Sequence[bytes]
+) -> tuple[list[Line], str]:
+    """Blocks as the file is now, else as it was when the model saw it."""
+    try:
+        return _blocks(exists, file, edit)
+    except EditFails:
+        lines = carried(file, edit, seen) if exists else None
+        if lines is None:
+            raise
+        for block in edit.blocks:
+            _refuse_elided(told(block.replace), [line.text for line in file.lines], edit.path)
+        return lines, "as it was shown"
 
 
 def _blocks(exists: bool, file: FileText, edit: Edit) -> tuple[list[Line], str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, overload
 
 from orchestrator import edits, personas, worktrees
 from orchestrator.actions import Act, Adopt, Back, Call, Probe
@@ -269,7 +270,7 @@ def _edit(edit: verbs.Edit, tree: str, action: Act, attempt: Attempt, place: Pla
         return _observed(place, False, "outside the ticket's paths", text, error="outside paths")
     old = place.repo.show_file(tree, edit.path)
     try:
-        applied = cascade.apply(old, edit)
+        applied = cascade.apply(old, edit, seen=_Seen(edit.path, attempt, place))
     except cascade.EditFails as error:
         text = f"{edit.path} was not changed: {error}"
         return _observed(place, False, "does not fit", text, error=normalise.error(str(error)))
@@ -288,6 +289,39 @@ def _edit(edit: verbs.Edit, tree: str, action: Act, attempt: Attempt, place: Pla
         _observed(place, True, f"{verb}, {applied.how}", text, how=applied.how),
         f"edit {edit.path}",
     )
+
+
+class _Seen(Sequence[bytes]):
+    """The earlier states of a file that a model may have in mind, newest first; read when they are needed."""
+
+    def __init__(self, path: str, attempt: Attempt, place: Place) -> None:
+        moved = sorted(
+            (outcome.seq, str(outcome.result["checkpoint"]["tree"]))
+            for outcome in attempt.done.values()
+            if outcome.result.get("checkpoint")
+        )
+        trees = [tree for _, tree in reversed(moved)]
+        self._trees = list(dict.fromkeys(trees))[:MOST_STATES]
+        self._path, self._attempt, self._repo = path, attempt, place.repo
+
+    def __len__(self) -> int:
+        return len(self._trees) + 1
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return [self[n] for n in range(*at.indices(len(self)))]
+        if at >= len(self):
+            raise IndexError(at)
+        tree = self._trees[at] if at < len(self._trees) else self._repo.tree_of(self._attempt.origin)
+        return self._repo.show_file(tree, self._path) or b""
+
+
+MOST_STATES = 12
+"""Earlier states of a file that an edit is held against, beside the one that the attempt began with."""
 
 
 def _command(command: str, action: Act, attempt: Attempt, place: Place) -> Performed:

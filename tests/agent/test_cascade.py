@@ -351,3 +351,60 @@ def test_hostile_files_and_blocks_take_time_in_step_with_their_length(line: str)
 
     small = max(seconds(2_000), 0.02)
     assert seconds(20_000) < 40 * small
+
+
+# As it was shown ------------------------------------------------------------------------------------
+
+SHOWN = b"def first():\n    return 1\n\n\ndef second():\n    value = 2\n    return value\n"
+NOW = SHOWN.replace(b"value = 2", b"amount = 2")
+
+
+def test_an_edit_made_for_an_earlier_state_is_carried_over_where_that_is_sure() -> None:
+    block = Block(
+        "def second():\n    value = 2\n    return value\n",
+        "def second():\n    value = 2\n    return -value\n",
+    )
+    with pytest.raises(EditFails):
+        apply(NOW, Edit("a.py", (block,)))
+    made = apply(NOW, Edit("a.py", (block,)), seen=[b"", SHOWN])
+    assert made.data == NOW.replace(b"return value", b"return -value")
+    assert made.how == "as it was shown"
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(
+            SHOWN.replace(b"    return value\n", b"    return 0\n"), id="what it replaces has changed"
+        ),
+        pytest.param(SHOWN.partition(b"\n\n\n")[0] + b"\n", id="all of it is gone"),
+        pytest.param(
+            SHOWN.replace(b"second", b"other").replace(b"value", b"thing"), id="most of it is another"
+        ),
+    ],
+)
+def test_an_edit_is_not_carried_to_where_it_was_not_meant(now: bytes) -> None:
+    block = Block(
+        "def second():\n    value = 2\n    return value\n",
+        "def second():\n    value = 2\n    return -value\n",
+    )
+    with pytest.raises(EditFails):
+        apply(now, Edit("a.py", (block,)), seen=[SHOWN])
+
+
+def test_what_stood_twice_in_the_earlier_state_is_carried_nowhere() -> None:
+    twice = b"a = 1\nb = 2\n\na = 1\nb = 2\n"
+    with pytest.raises(EditFails):
+        apply(
+            b"a = 1\nb = 3\n\na = 1\nb = 4\n",
+            Edit("a.py", (Block("a = 1\nb = 2\n", "a = 5\nb = 2\n"),)),
+            seen=[twice],
+        )
+
+
+def test_an_insertion_between_lines_that_were_parted_is_refused() -> None:
+    seen = b"one\ntwo\nthree\nfour\n"
+    now = b"one\ntwo\nnew\nthree\nfore\n"
+    block = Block("two\nthree\nfour\n", "two\nmine\nthree\nfour\n")
+    with pytest.raises(EditFails):
+        apply(now, Edit("a.txt", (block,)), seen=[seen])

@@ -304,3 +304,20 @@ def test_a_kill_between_a_reply_and_its_outcome_asks_nobody_twice(lab: Lab) -> N
 
 class _Killed(Exception):
     """The engine was killed here."""
+
+
+def test_an_edit_that_quotes_an_earlier_state_of_the_file_is_carried_over(lab: Lab) -> None:
+    def block(search: str, replace: str) -> str:
+        return f"EDIT new.txt\n```\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE\n```"
+
+    lab.models = Scripted(
+        [whole("new.txt", "alpha one\nbeta two\ngamma three\ndelta four\n"),
+         block("alpha one", "ALPHA 1 and more"),
+         block("alpha one\nbeta two\ngamma three\ndelta four", "alpha one\nbeta two\ngamma three\nDELTA 4"),
+         "DONE"]
+    )  # fmt: skip
+    lab.ticket("TICKET-1", **body(**{"with": {"plan": False}}))
+    lab.run()
+    lab.approve("TICKET-1")
+    lab.run()
+    assert lab.show("new.txt") == "ALPHA 1 and more\nbeta two\ngamma three\nDELTA 4\n"
