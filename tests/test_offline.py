@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -10,8 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from bare_machine import without_embedded
 
+from orchestrator import demo
 from orchestrator.reach import LOCAL, server
+from state.journal import Journal
+from state.workspace import Workspace
 
 RECORDER = """
 import os, sys
@@ -49,19 +54,52 @@ def test_the_prefix_does_take_the_network_away() -> None:
     assert b"OSError" in done.stderr or b"ConnectionRefusedError" in done.stderr
 
 
-def test_the_demo_runs_to_its_ends_without_any_network(tmp_path: Path) -> None:
+def test_the_demo_runs_to_its_ends_without_any_network_nor_a_model(tmp_path: Path) -> None:
     prefix = without_network()
     if prefix is None:
         pytest.skip("no network namespace can be made here")
-    done = subprocess.run([*prefix, *JETBOX, "demo", str(tmp_path / "demo"), "--headless"], timeout=200)
-    assert done.returncode == 0
+    env = {**os.environ, "PYTHONPATH": without_embedded(tmp_path / "site")}
+    command = [*prefix, *JETBOX, "demo", str(tmp_path / "demo"), "--headless"]
+    assert subprocess.run(command, env=env, timeout=200).returncode == 0
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_demo_lands_with_a_real_model_and_without_any_network(tmp_path: Path) -> None:
+    """The one test that makes the demo's toy and lets it answer: it costs most of a minute of a processor.
+
+    Where no network namespace can be made, it proves all but the last part of its name.
+    """
+    pytest.importorskip("numpy")
+    pytest.importorskip("xllamacpp")
+    prefix, root = without_network() or [], tmp_path / "demo"
+    env = {**os.environ, "OLLAMA_HOST": "127.0.0.1:9"}  # nobody: the toy is the only model
+
+    def run(*arguments: str, cwd: Path = tmp_path) -> str:
+        command = [*prefix, *JETBOX, *arguments]
+        done = subprocess.run(command, env=env, timeout=420, capture_output=True, text=True, cwd=cwd)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "Every ticket ended as it should" in run("demo", str(root), "--headless")
+    journal = Journal.read(Workspace(root).journal)
+    try:
+        states = {each.ticket: each.state for each in demo.ended(journal)}
+    finally:
+        journal.close()
+    landed = dict.fromkeys(states, "landed")
+    assert states == landed | {"TICKET-004": "failed"} and "TICKET-005" in states
+    shown = ["git", "-C", str(root), "show", "main:steplen/variance.py"]
+    assert b"def variance" in subprocess.run(shown, capture_output=True, check=True).stdout
+    replayed = json.loads(run("replay", "TICKET-005", "--json", cwd=root))
+    assert replayed["identical"] is True
+    assert sum(step["key"].startswith("call:") for step in replayed["steps"]) == len(
+        demo.script().toy.replies
+    )
 
 
 def test_the_demo_asks_for_no_address_but_the_loopback(tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(RECORDER)
     seen = tmp_path / "seen.txt"
-    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "SEEN": str(seen)}
+    env = {**os.environ, "PYTHONPATH": without_embedded(tmp_path / "site", RECORDER), "SEEN": str(seen)}
     env.pop("OLLAMA_HOST", None)
     done = subprocess.run(
         [*JETBOX, "demo", str(tmp_path / "demo"), "--headless"], env=env, timeout=200, capture_output=True

@@ -80,6 +80,10 @@ def demo(
     root = demos.make(folder)
     line(f"A project with {len(demos.script().tickets)} tickets, made in {root}")
     toy = demo_toy.start(root)
+    if toy is None:
+        from orchestrator.providers.embedded_link import INSTALL
+
+        line(f"{demos.script().toy.ticket} is for a model: start Ollama, or {INSTALL} and make the demo anew")
     if headless:
         from orchestrator.cli.demo_report import play
 

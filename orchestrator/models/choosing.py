@@ -13,10 +13,12 @@ from orchestrator.models.catalogue import FILES, Source, Wish
 from orchestrator.models.estimate import LEAST, fit, need
 from orchestrator.models.ledger import gigabytes
 from orchestrator.providers.base import Found, Health, Loaded, Think
+from orchestrator.providers.embedded_link import INSTALL
 
 WHOLE_FILE = 150  # lines; models of 7B to 20B rewrite so much without a slip, and more costs time
 _LEVELS = re.compile(r"(^|/)gpt-?oss", re.IGNORECASE)  # it thinks always, and takes only a level
 _SIZE = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)b\b", re.IGNORECASE)
+_ON = ", and this goes on"  # how a reason ends whose cure needs no other word
 _BYTES = 0.62e9  # of a billion parameters in four bits, as they are usually packed (4.9 bits each)
 
 
@@ -153,7 +155,8 @@ def obstacle(role: str, judged: Sequence[Judged], seen: Mapping[str, Seen | None
     """Why nobody serves a role, in one line with the cure; None where somebody does.
 
     Of several reasons the one that is nearest to its cure: a model that would fit and is not there, then
-    one that is too large, then a server that does not answer.
+    one that is too large, then a server that does not answer. Where none answers and files would do, both
+    cures are told.
     """
     if not judged:
         return f"no model serves {role}: name one under `roles` in models.yaml"
@@ -163,7 +166,12 @@ def obstacle(role: str, judged: Sequence[Judged], seen: Mapping[str, Seen | None
     absent = [each for each in answering if not each.bytes]
     if absent:
         return next((each for each in absent if _likely(each.wish.model, room)), absent[-1]).why
-    return (answering or judged)[-1 if answering else 0].why
+    if answering:
+        return answering[-1].why
+    why = judged[0].why
+    if why.endswith(_ON) and INSTALL not in why and any(INSTALL in each.why for each in judged):
+        return why.removesuffix(_ON) + f", or {INSTALL}"
+    return why
 
 
 def _answers(judged: Judged, seen: Mapping[str, Seen | None]) -> bool:
@@ -183,9 +191,9 @@ def _only_embeds(model: str) -> bool:
 
 def _silent(source: Source, health: Health) -> str:
     if source.kind == "ollama":
-        return f"no model server answers at {source.at}: start Ollama, and this goes on"
+        return f"no model server answers at {source.at}: start Ollama{_ON}"
     if source.kind == "openai":
-        return f"no model server answers at {source.at}: start it, and this goes on"
+        return f"no model server answers at {source.at}: start it{_ON}"
     return health.why or f"{source.name} cannot be used"
 
 

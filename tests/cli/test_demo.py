@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bare_machine import LACKS, without_embedded
 from cli_doubles import Place, admitted, environment, git, jetbox, proposed, started
 
 from orchestrator import demo
@@ -21,7 +22,8 @@ SHADOWS = ("state", "orchestrator", "tickets", "datagen", "yaml", "git", "rich")
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The demo, run through in a folder that has modules of its own named as ours are."""
+    """The demo without the extra `embedded`, in a folder that has modules of its own named as ours are."""
+    site = without_embedded(tmp_path_factory.mktemp("bare") / "site")
     here = tmp_path_factory.mktemp("hostile")
     for name in SHADOWS:
         (here / f"{name}.py").write_text("raise SystemExit('the wrong module was imported')\n")
@@ -31,7 +33,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "orchestrator.main", "demo", "--headless"],
         cwd=here,
-        env=environment(here, OLLAMA_HOST="127.0.0.1:9"),
+        env=environment(here, OLLAMA_HOST="127.0.0.1:9", PYTHONPATH=site),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -60,7 +62,10 @@ def test_every_ticket_ends_as_the_script_says(played: tuple[Path, str], journal:
         "TICKET-005": "waiting",
         "TICKET-006": "landed",
     }
-    assert "no model server answers at 127.0.0.1:9" in said
+    assert f"no model server answers at 127.0.0.1:9: start Ollama, or {LACKS}" in said
+    told = said.splitlines()[1]
+    assert "TICKET-005 is for a model: start Ollama" in told and LACKS in told
+    assert not (played[0] / "models").exists()
 
 
 def test_what_landed_is_on_the_branch_and_works(played: tuple[Path, str]) -> None:

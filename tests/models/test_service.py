@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from provider_double import GB, Act, Double, Fault, Says, catalogue, machine, model
 
-from orchestrator.models import asking, calibration, service
+from orchestrator.models import asking, calibration, choosing, service
 from orchestrator.models.base import Again, Chosen, Heard, NoModel, Reply, Waits
 from orchestrator.models.service import Models
 from orchestrator.providers.base import Final, Loaded, Message, ProviderError, Request, Text, Thought
@@ -139,6 +139,23 @@ def test_a_star_stands_for_whatever_the_server_serves() -> None:
 )  # fmt: skip
 def test_an_obstacle_is_one_line_with_its_cure(server: Double, says: str | None) -> None:
     assert models(server, coder=("small",)).obstacle(frozenset({"coder"})) == says
+
+
+def test_where_nobody_answers_and_files_would_do_both_cures_are_told() -> None:
+    wishes = (
+        catalogue(coder=("small",)).roles["coder"] + catalogue(kind="embedded", coder=("x",)).roles["coder"]
+    )
+    ollama, files = wishes
+    install = "pip install 'jetbox[embedded]'"
+
+    def judged(why: str) -> str | None:
+        lacks = f"llama.cpp is not installed: {install}, and this goes on"
+        each = (choosing.Judged(ollama, None, why), choosing.Judged(files, None, lacks))
+        return choosing.obstacle("coder", each, {}, 0)
+
+    silent = f"no model server answers at {AT}: start Ollama"
+    assert judged(f"{silent}, and this goes on") == f"{silent}, or {install}"
+    assert judged("ollama has not answered yet") == "ollama has not answered yet"
 
 
 def test_a_file_that_is_not_made_yet_is_named_by_its_path() -> None:

@@ -1,0 +1,33 @@
+"""A machine without the extra `embedded`, as a Python process sees it: no numpy, no llama.cpp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_SITE = """
+import sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] in ("numpy", "xllamacpp"):
+            return None
+        return super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+"""
+LACKS = "pip install 'jetbox[embedded]'"
+"""What a person is told there who needs a model."""
+
+
+def without_embedded(folder: Path, more: str = "") -> str:
+    """Make `folder`, and return it for `PYTHONPATH`: a process started with it lacks the extra.
+
+    Args:
+        folder: not there yet.
+        more: Python that the process runs first, too.
+    """
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_SITE + more)
+    return str(folder)
