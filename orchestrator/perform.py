@@ -93,15 +93,7 @@ def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
         why = f"ended with {finished.exit}" if finished.exit is not None else finished.reason
         return Performed("failed", {"why": why}, finished.exit, finished.seconds, output)
     try:
-        checkpoint = worktrees.checkpoint(
-            place.repo,
-            path,
-            place.private_ref(attempt),
-            f"{attempt.ticket}: {action.command.splitlines()[0][:60]}",
-            place.author,
-            stamp(attempt.at / 1000),
-            attempt.head,
-        )
+        checkpoint = place.checkpoint(attempt, action.command.splitlines()[0][:60])
     except (GitError, OSError) as error:
         if not unrecordable(error):
             raise

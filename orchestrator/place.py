@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator import worktrees
 from orchestrator.attempt import Attempt
 from orchestrator.checks import Check
-from orchestrator.git import Repo
+from orchestrator.git import Repo, stamp
 from orchestrator.models.base import Service
 from orchestrator.process import Finished
 from orchestrator.sandbox.sandbox import Sandbox
@@ -99,6 +99,22 @@ class Place:
     def private_ref(self, attempt: Attempt) -> str:
         """What holds the attempt's checkpoints."""
         return f"refs/jetbox/{attempt.ticket}/{attempt.number}"
+
+    def checkpoint(self, attempt: Attempt, what: str) -> worktrees.Checkpoint:
+        """A checkpoint of the attempt's worktree as it stands now.
+
+        Raises:
+            GitError, OSError: git cannot hold it, or the disk is full or broken.
+        """
+        return worktrees.checkpoint(
+            self.repo,
+            self.worktree(attempt),
+            self.private_ref(attempt),
+            f"{attempt.ticket}: {what}",
+            self.author,
+            stamp(attempt.at / 1000),
+            attempt.head,
+        )
 
     def within(self, seconds: float | None) -> threading.Event:
         """Set when the action is to be ended, or its time is over."""

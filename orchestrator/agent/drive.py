@@ -24,7 +24,7 @@ from orchestrator.agent.turns import Talk, talk
 from orchestrator.agent.work import COMMAND_TIME
 from orchestrator.attempt import Attempt
 from orchestrator.decide import matches
-from orchestrator.git import GitError, stamp
+from orchestrator.git import GitError
 from orchestrator.models.base import Again, Chosen, Heard, NoModel, Reply, Waits
 from orchestrator.personas import Persona
 from orchestrator.place import Performed, Place, spawn
@@ -353,15 +353,7 @@ def _checkpointed(
     """The same, with a checkpoint of the worktree as it stands now."""
     path = place.worktree(attempt)
     try:
-        made = worktrees.checkpoint(
-            place.repo,
-            path,
-            place.private_ref(attempt),
-            f"{attempt.ticket}: {message}",
-            place.author,
-            stamp(attempt.at / 1000),
-            attempt.head,
-        )
+        made = place.checkpoint(attempt, message)
     except (GitError, OSError) as error:
         if not unrecordable(error):
             raise
