@@ -5,7 +5,7 @@
     python benchmarks/edits.py --offline --cache FOLDER          # with what is there already
 
 Each changed file is written as SEARCH/REPLACE blocks and, where it is short, as a whole file, parsed by
-`verbs.parse`, applied by `cascade.apply`, and compared byte for byte. Then with drift, as a model that
+`replies.parse`, applied by `cascade.apply`, and compared byte for byte. Then with drift, as a model that
 remembers a file roughly would write it; and against files in which the target stands twice, has a near
 duplicate, was replaced by one, or is gone. `wrong` counts what was applied and is not what was meant.
 
@@ -34,7 +34,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "agent")]
 from written_replies import blocks_between, written  # noqa: E402
 
 from orchestrator.agent.cascade import EditFails, apply  # noqa: E402
-from orchestrator.agent.verbs import Block, Edit, Malformed, parse  # noqa: E402
+from orchestrator.agent.replies import parse  # noqa: E402
+from orchestrator.agent.verbs import Block, Edit, Malformed  # noqa: E402
 
 PAIRS = (  # wheels: nothing of them is run; C++, PowerShell, JavaScript, HTML and CSS are among them
     ("requests", "2.31.0", "2.32.3"),

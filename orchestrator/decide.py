@@ -37,14 +37,14 @@ from orchestrator.actions import (
     Void,
     Wait,
 )
-from orchestrator.asking import asked, evidence, ground, not_accepted, outdated, superseded
+from orchestrator.asking import asked, evidence, not_accepted, outdated, superseded
 from orchestrator.attempt import Attempt, Outcome
+from orchestrator.budget import exceeded, time_left
 from orchestrator.checks import Check
 from orchestrator.kinds.base import Kind
 from orchestrator.notable import notable
 from orchestrator.permission import permission
 from orchestrator.world import World
-from state.agent_view import TURNS
 from tickets import values
 
 PATIENCE = 4
@@ -107,7 +107,7 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
         return void
     if ask := permission(attempt, checks, world, _approvals(attempt, kind)):
         return ask
-    if budget := _budget(attempt, world, ("time",)):
+    if budget := exceeded(attempt, world, ("time",)):
         return budget
     work: Decision | None = None
     if attempt.handed and not attempt.ok(Adopt(attempt.handed).key):
@@ -117,7 +117,7 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
         work = _after_interruption(attempt, work)
     if isinstance(work, Action) and not work.alone and world.obstacle:
         return Wait(world.obstacle)
-    if isinstance(work, Call) and (budget := _budget(attempt, world, ("turns", "tokens"))):
+    if isinstance(work, Call) and (budget := exceeded(attempt, world, ("turns", "tokens"))):
         return budget
     if work is not None:
         return work
@@ -173,64 +173,6 @@ def _landed(attempt: Attempt, world: World) -> Decision | None:
 def _approvals(attempt: Attempt, kind: Kind) -> frozenset[str]:
     """A ticket may ask for more approvals than its kind needs, never for fewer."""
     return kind.approvals | frozenset(attempt.spec.get("approve") or ())
-
-
-def _budget(attempt: Attempt, world: World, units: Sequence[str]) -> Decision | None:
-    """A budget that is spent asks for more, and loses nothing."""
-    for unit, (used, allowed) in spent(attempt).items():
-        if unit not in units or allowed is None or used < allowed:
-            continue
-        given = (attempt.spec.get("budget") or {}).get(unit, TURNS)
-        shown = (
-            f"{given} is spent: go on for as long"
-            if unit == "time"
-            else f"{given} {unit} is spent: go on for as many"
-        )
-        subject = {
-            "ticket": attempt.ticket,
-            "attempt": attempt.number,
-            "question": f"the budget of {shown} again?",
-            "budget": unit,
-            "grants": _grants(attempt, unit) + 1,
-            **ground(world),
-        }
-        return asked(attempt, Propose("question", str(subject["question"]), subject))
-    return None
-
-
-def spent(attempt: Attempt) -> dict[str, tuple[float, float | None]]:
-    """What each budget has used, and what it allows with all that was granted; None: no limit.
-
-    Time is in seconds. Turns and tokens are a model's; without a word of the ticket there are `TURNS`.
-    """
-    budget = attempt.spec.get("budget") or {}
-    calls = [o.result for key, o in attempt.done.items() if key.startswith("call:") and o.status == "done"]
-    usage = [call.get("usage") or {} for call in calls]
-    used: dict[str, tuple[float, float | None]] = {
-        "time": (attempt.spent, values.seconds(budget["time"]) if budget.get("time") else None),
-        "turns": (len(calls), budget.get("turns") or TURNS),
-        "tokens": (sum((u.get("prompt") or 0) + (u.get("reply") or 0) for u in usage), budget.get("tokens")),
-    }
-    return {
-        unit: (much, allowed and allowed * (1 + _grants(attempt, unit)))
-        for unit, (much, allowed) in used.items()
-    }
-
-
-def time_left(attempt: Attempt) -> float | None:
-    """Seconds of work that the budget still allows; None where there is no limit."""
-    used, allowed = spent(attempt)["time"]
-    return None if allowed is None else allowed - used
-
-
-def _grants(attempt: Attempt, unit: str) -> int:
-    return sum(
-        word.kind == "question"
-        and word.state == "approved"
-        and "grants" in word.subject
-        and word.subject.get("budget", "time") == unit
-        for word in attempt.words
-    )
 
 
 def _after_interruption(attempt: Attempt, work: Decision) -> Decision:

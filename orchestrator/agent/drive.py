@@ -15,7 +15,7 @@ from typing import Any, overload
 
 from orchestrator import edits, personas, worktrees
 from orchestrator.actions import Act, Adopt, Back, Call, Probe
-from orchestrator.agent import cascade, normalise, plan, prompt, verbs
+from orchestrator.agent import cascade, normalise, plan, prompt, replies, verbs
 from orchestrator.agent.background import background
 from orchestrator.agent.looking import look, search
 from orchestrator.agent.options import way
@@ -205,7 +205,7 @@ def _meant(action: Call, place: Place, record: dict[str, Any]) -> dict[str, Any]
             return {**result, "plan": plan.read(text, plan.Plan).model_dump(mode="json")}
         if action.purpose == "critique":
             return {**result, "verdict": plan.read(text, plan.Verdict).model_dump(mode="json")}
-        return {**result, "verb": _named(verbs.parse(text))}
+        return {**result, "verb": _named(replies.parse(text))}
     except verbs.Malformed as error:
         return {**result, "malformed": str(error)}
 
@@ -241,7 +241,7 @@ def act(action: Act, attempt: Attempt, place: Place) -> Performed:
     if action.refused:
         return _observed(place, False, f"refused: {action.refused}", f"Not run: {action.refused}.")
     reply = place.blobs.get(str(attempt.done[f"call:{action.number}"].result["reply"]))
-    verb = verbs.parse(reply.decode("utf-8", "replace"))
+    verb = replies.parse(reply.decode("utf-8", "replace"))
     tree = attempt.tree or place.repo.tree_of(attempt.head)
     match verb:
         case verbs.Read():

@@ -21,8 +21,9 @@ from orchestrator.agent import stuck
 from orchestrator.agent.turns import OWN, Item, Subtask, Talk, talk
 from orchestrator.asking import asked, ground
 from orchestrator.attempt import Attempt
+from orchestrator.budget import time_left
 from orchestrator.checks import Check
-from orchestrator.decide import TAKEN, taken, time_left
+from orchestrator.decide import TAKEN, taken
 from orchestrator.world import World
 
 TRIES = 3

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from orchestrator.actions import Close, Command, Decision
 from orchestrator.attempt import Attempt
+from orchestrator.budget import time_left
 from orchestrator.checks import Check
-from orchestrator.decide import time_left
 from orchestrator.kinds.base import Options
 from orchestrator.models.base import Service
 from orchestrator.world import World

@@ -245,7 +245,8 @@ def whole_file(whole: float, blocks: float) -> int:
 def _applies(text: str, wanted: str, whole: bool) -> bool:
     """Whether a reply is the edit that was asked for, in the form that was asked for."""
     from orchestrator.agent.cascade import EditFails, apply
-    from orchestrator.agent.verbs import Edit, Malformed, parse
+    from orchestrator.agent.replies import parse
+    from orchestrator.agent.verbs import Edit, Malformed
 
     try:
         edit = parse(text)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from written_replies import blocks_between, written
 
 from orchestrator.agent.cascade import EditFails, apply
-from orchestrator.agent.verbs import Block, Edit, parse
+from orchestrator.agent.replies import parse
+from orchestrator.agent.verbs import Block, Edit
 
 OLD = b"""\
 import os

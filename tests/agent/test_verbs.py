@@ -11,19 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written_replies import written
 
-from orchestrator.agent.verbs import (
-    MOST,
-    Ask,
-    Block,
-    Done,
-    Edit,
-    Malformed,
-    Read,
-    Run,
-    Search,
-    Verb,
-    parse,
-)
+from orchestrator.agent.replies import MOST, parse
+from orchestrator.agent.verbs import Ask, Block, Done, Edit, Malformed, Read, Run, Search, Verb
 
 MARKS = "<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n"
 A_TO_B = Edit("a.py", (Block("a\n", "b\n"),))

@@ -1,4 +1,4 @@
-"""Edits as a careful model writes them: the reply that `verbs.parse` is to read back."""
+"""Edits as a careful model writes them: the reply that `replies.parse` is to read back."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from scripted_models import Scripted, body, plan, verdict, whole
 
 from orchestrator import attempt as attempts
 from orchestrator.agent.turns import OWN
-from orchestrator.decide import spent
+from orchestrator.budget import spent
 from state import words
 from state.agent_view import AgentView, ledger
 from state.blobs import Blobs

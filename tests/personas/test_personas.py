@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator import personas
-from orchestrator.agent import plan, verbs
+from orchestrator.agent import plan, replies, verbs
 from orchestrator.kinds.base import installed
 from tickets.load import load_text
 from tickets.problems import TicketError
@@ -70,7 +70,7 @@ def test_a_prompt_is_the_same_in_another_process(name: str) -> None:
 def test_an_example_of_an_agent_is_one_action_that_the_parser_takes(name: str) -> None:
     persona = personas.load(name, None)
     for example in persona.examples:
-        verb = verbs.parse(example.reply)
+        verb = replies.parse(example.reply)
         if isinstance(verb, verbs.Edit):
             assert verb.whole, "what is shown is right whatever the longest file is"
             assert verb.path not in example.user.splitlines(), "and so it is a new file"
@@ -78,7 +78,7 @@ def test_an_example_of_an_agent_is_one_action_that_the_parser_takes(name: str) -
 
 def test_both_forms_of_an_edit_that_are_taught_can_be_parsed() -> None:
     taught = re.findall(r"^EDIT path\n```\n.*?\n```$", personas.VERBS, re.DOTALL | re.MULTILINE)
-    whole, blocks = (verbs.parse(each) for each in taught)
+    whole, blocks = (replies.parse(each) for each in taught)
     assert isinstance(whole, verbs.Edit) and isinstance(blocks, verbs.Edit)
     assert whole.whole and not whole.blocks
     assert [(b.search.strip(), b.replace.strip()) for b in blocks.blocks] == [
