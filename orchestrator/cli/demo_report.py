@@ -41,8 +41,12 @@ def play(root: Path, toy: Making | None) -> int:
             _answer(workspace, event)
 
     serve(workspace, until_idle=True, follow=follow)
-    if toy is not None and toy.wait() == 0:
-        serve(workspace, until_idle=True, follow=follow)
+    if toy is not None:
+        if toy.wait() == 0:
+            serve(workspace, until_idle=True, follow=follow)
+        else:
+            log = workspace.home / "toy.log"
+            line(f"The model of {demo.script().toy.ticket} could not be made: {log} says why", "failed")
     with reading(workspace) as journal:
         results = demo.ended(journal)
     line()

@@ -13,6 +13,7 @@ from bare_machine import LACKS, without_embedded
 from cli_doubles import Place, admitted, environment, git, jetbox, proposed, started
 
 from orchestrator import demo
+from orchestrator.cli import demo_report
 from state.journal import Journal
 from state.views import Proposal
 from state.workspace import Workspace
@@ -121,6 +122,27 @@ def test_another_end_than_the_script_s_is_told(
         assert not any(r.as_wanted for r in demo.ended(other))
     finally:
         other.close()
+
+
+@pytest.mark.parametrize(("exit_code", "runs"), [(0, 2), (1, 1)])
+def test_a_model_that_could_not_be_made_is_told_with_its_log(
+    exit_code: int,
+    runs: int,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Making:
+        def wait(self) -> int:
+            return exit_code
+
+    served: list[Workspace] = []
+    monkeypatch.setattr(demo_report, "serve", lambda workspace, **_: served.append(workspace))
+    place.write(admitted("TICKET-005"))
+    demo_report.play(place.root, Making())
+    assert served == [place.workspace] * runs
+    said = capsys.readouterr().out
+    assert ("TICKET-005 could not be made" in said and "toy.log" in said) == (exit_code != 0)
 
 
 def test_the_script_says_how_each_of_its_tickets_ends() -> None:
