@@ -51,6 +51,7 @@ class Word:
     )
     spent: frozenset[str] = frozenset()  # nonces of the approvals before it: a record counts once
     answered: int = 0  # seq of the word on it
+    opened: int = 0  # seq of itself
 
     @property
     def answer(self) -> str:
@@ -95,6 +96,7 @@ class Attempt:
     taken: bool = False  # a person works in the worktree
     handed: int = 0  # seq of the last time it was handed back
     origin: str = ""  # the commit its worktree began at: the base, or another attempt's checkpoint
+    origin_tree: str = ""  # of that checkpoint; '' where it is the base
     stage: int = 0  # how many of its stages another attempt has done, from whose checkpoint this one begins
 
     def ok(self, key: str) -> Outcome | None:
@@ -133,6 +135,7 @@ def apply(attempt: Attempt | None, event: Event) -> Attempt | None:
             head=start.get("commit") or body["base"],
             tree=start.get("tree") or "",
             origin=start.get("commit") or body["base"],
+            origin_tree=start.get("tree") or "",
             stage=start.get("stage") or 0,
         )
     if attempt is None:
@@ -145,7 +148,7 @@ def apply(attempt: Attempt | None, event: Event) -> Attempt | None:
         case "action.outcome":
             return _outcome(attempt, event)
         case "proposal.opened" | "merge.proposed":
-            word = Word(body["id"], body["kind"], body["digest"], body["subject"], "open")
+            word = Word(body["id"], body["kind"], body["digest"], body["subject"], "open", opened=event.seq)
             return replace(attempt, words=(*attempt.words, word))
         case "proposal.approved" | "proposal.denied" | "proposal.stale" | "proposal.used":
             return _answered(attempt, event)

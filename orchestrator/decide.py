@@ -179,10 +179,13 @@ def _after_interruption(attempt: Attempt, work: Decision) -> Decision:
     """The worktree comes before the work; after a cut-off action it goes back to the last checkpoint."""
     if not attempt.ok("prepare"):
         return Prepare(attempt.head)
+    if isinstance(work, Adopt):
+        return work  # what stands there is a person's, whatever was cut off before they took it
+    since = max(_restored(attempt), attempt.handed)
     cut = [
         o.seq
         for key, o in attempt.done.items()
-        if o.status == "interrupted" and o.seq > _restored(attempt) and not key.startswith("call:")
+        if o.status == "interrupted" and o.seq > since and not key.startswith(("call:", "adopt:"))
     ]
     if cut:
         return Restore(attempt.head, max(cut))

@@ -231,6 +231,15 @@ class Views:
         row = self._one("SELECT asked, revision FROM tickets WHERE id = ?", (id_,))
         return (str(row[0]), str(row[1])) if row else ("", "")
 
+    def taken(self, ticket: str, attempt: int) -> bool:
+        """Whether a person works in the attempt's worktree now."""
+        row = self._one(
+            "SELECT type FROM events WHERE ticket = ? AND ticket != '' AND attempt = ?"
+            " AND type IN ('asked.take-over', 'asked.hand-back') ORDER BY seq DESC LIMIT 1",
+            (ticket, attempt),
+        )
+        return row is not None and row[0] == "asked.take-over"
+
     def artifacts(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """The artifact that each of these tickets landed last; those without one are left out."""
         found: dict[str, dict[str, Any]] = {}

@@ -174,11 +174,13 @@ def take_over(journal: Journal, ticket: str, by: str | None = None) -> Event:
     """Take the worktree over: nothing is done in it until it is handed back.
 
     Raises:
-        Refused: nobody works on the ticket, so there is no worktree.
+        Refused: nobody works on the ticket, or it makes data and no change, so there is no worktree.
     """
 
     def decide(views: Views) -> list[New]:
         card = _live(views, ticket, "retry it first")
+        if not any(each.number == card.attempt and each.base for each in views.attempts(ticket)):
+            raise Refused(f"{ticket} changes no files of the repository: there is no worktree to take over")
         return [New("asked.take-over", {"by": by or person()}, ticket, card.attempt)]
 
     return journal.transact(decide)[0]
@@ -188,11 +190,13 @@ def hand_back(journal: Journal, ticket: str, by: str | None = None) -> Event:
     """Hand the worktree back: what stands in it becomes a checkpoint, and the checks run.
 
     Raises:
-        Refused: nobody works on the ticket.
+        Refused: nobody works on the ticket, or nobody has taken it over.
     """
 
     def decide(views: Views) -> list[New]:
         card = _live(views, ticket, "there is nothing to hand back")
+        if not views.taken(ticket, card.attempt):
+            raise Refused(f"{ticket} has not been taken over: there is nothing to hand back")
         return [New("asked.hand-back", {"by": by or person()}, ticket, card.attempt)]
 
     return journal.transact(decide)[0]

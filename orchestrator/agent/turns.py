@@ -68,6 +68,13 @@ class Talk:
         call = self.last_call
         return int(call.result.get("subtask") or 1) - 1 if call else 0
 
+    @property
+    def adopted(self) -> int:
+        """Seq of what a person last did in the worktree, where no reply has come since; else 0."""
+        hands = max((item.seq for item in self.items if item.sort == "adopt"), default=0)
+        replies = (item.seq for item in (*self.planning, *self.items) if item.sort == "call")
+        return hands if hands > max(replies, default=0) else 0
+
     def unheard(self) -> list[Item]:
         """What a person said since the coder's last call."""
         call = self.last_call

@@ -48,23 +48,26 @@ class Way:
 def next_step(attempt: Attempt, checks: Sequence[Check], world: World, way: Way) -> Decision | None:
     """The next piece of work; None when it is all done and every check is green on the branch."""
     said = talk(attempt, way.stages, way.plans, way.rounds)
-    if trouble := _trouble(attempt, said, world):
+    step = _next(attempt, checks, said, world, way)
+    if isinstance(step, Call) and (trouble := _trouble(attempt, said, world)):
         return trouble
-    if not said.planned:
-        return _planning(attempt, said)
-    if word := _overtaken(attempt, said) or _given_up(attempt, said):
-        return word
-    if pending := _pending(attempt, said, world):
-        return pending
-    call = said.last_call
-    adopt = max((item.seq for item in said.items if item.sort == "adopt"), default=0)
-    if call is None or any(item.seq > adopt for item in said.unheard()):
-        return _call(attempt, said, way, _index(attempt, said))
-    claimed = call.result.get("verb", {}).get("verb") == "done"
-    adopted = adopt > call.seq  # what a person did is checked first, whatever they had said before it
-    if not claimed and not adopted:
-        return _stuck(attempt, said, way, world) or _call(attempt, said, way, said.subtask)
-    return _verify(attempt, checks, said, way, world, adopted)
+    return step
+
+
+def _next(attempt: Attempt, checks: Sequence[Check], said: Talk, world: World, way: Way) -> Decision | None:
+    call, adopted = said.last_call, said.adopted
+    if adopted and (void := _overtaken(attempt, adopted)):
+        return void
+    if not adopted or any(item.seq > adopted for item in said.unheard()):
+        if not said.planned:
+            return _planning(attempt, said)
+        if word := _given_up(attempt, said) or _pending(attempt, said, world):
+            return word
+        if call is None or said.unheard():
+            return _call(attempt, said, way, _index(attempt, said))
+        if call.result.get("verb", {}).get("verb") != "done":
+            return _stuck(attempt, said, way, world) or _call(attempt, said, way, said.subtask)
+    return _verify(attempt, checks, said, way, world, bool(adopted))
 
 
 # Planning -------------------------------------------------------------------------------------------
@@ -106,13 +109,10 @@ def _trouble(attempt: Attempt, said: Talk, world: World) -> Decision | None:
     return _question(attempt, world, question, _TROUBLE, 0, about="server", call=number, round=len(answered))
 
 
-def _overtaken(attempt: Attempt, said: Talk) -> Decision | None:
+def _overtaken(attempt: Attempt, adopted: int) -> Decision | None:
     """A question that a person has answered with their own work."""
-    call = said.last_call
-    if call is None or not any(item.sort == "adopt" and item.seq > call.seq for item in said.items):
-        return None
     for word in attempt.words:
-        if word.state == "open" and word.subject.get("options"):
+        if word.state == "open" and word.subject.get("options") and word.opened < adopted:
             return Void(word.id, "you have worked on it yourself")
     return None
 
@@ -256,6 +256,8 @@ def _verify(
 
 
 def _again(attempt: Attempt, said: Talk, way: Way, world: World, index: int) -> Decision:
+    if not said.planned:
+        return _planning(attempt, said)
     return _stuck(attempt, said, way, world) or _call(attempt, said, way, index)
 
 
@@ -283,15 +285,19 @@ def _stuck(attempt: Attempt, said: Talk, way: Way, world: World) -> Decision | N
 
 
 def turns_of(attempt: Attempt, said: Talk) -> tuple[list[stuck.Turn], list[Item]]:
-    """The coder's turns since the person last answered a stuck agent, and the call that each began with.
+    """The coder's turns since a person last helped a stuck agent, and the call that each began with.
 
     A call's item gets `after`, the checkpoint that stood after it.
     """
-    answers = [item.seq for item in said.items if item.sort == "answer" and item.result["about"] == "stuck"]
-    since = max(answers, default=0)
+    helped = [
+        item.seq
+        for item in said.items
+        if item.sort == "adopt" or (item.sort == "answer" and item.result["about"] == "stuck")
+    ]
+    since = max(helped, default=0)
     turns: list[stuck.Turn] = []
     calls: list[Item] = []
-    tree, commit = "", attempt.base
+    tree, commit = attempt.origin_tree, attempt.origin
     failing: frozenset[str] = frozenset()
     passing: frozenset[str] = frozenset()
     error = ""
