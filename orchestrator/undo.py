@@ -76,8 +76,8 @@ def rollback(conductor: Conductor, control: Control) -> Ended:
     shop.turn.give_back(ticket)
     if held := shop.repo.resolve(_ref(ticket)):  # the base holds it now
         shop.repo.compare_and_swap(_ref(ticket), None, held)
-    _outcome(conductor, "done", {**result, **followed.result})
-    shop.write(New("ticket.rolled-back", {"commit": result["commit"]}, ticket, conductor.number))
+    over = New("ticket.rolled-back", {"commit": result["commit"]}, ticket, conductor.number)
+    _outcome(conductor, "done", {**result, **followed.result}, over)  # at once, or it would be begun anew
     return "done"
 
 
@@ -219,14 +219,13 @@ def _by_shell(
         worktrees.remove(shop.repo, path, base=base)
 
 
-def _outcome(conductor: Conductor, status: str, result: dict[str, Any]) -> None:
+def _outcome(conductor: Conductor, status: str, result: dict[str, Any], *more: New) -> None:
     attempt = conductor.attempt
     assert attempt is not None
     intent = attempt.pending["rollback"]
     body = {"key": "rollback", "task": _TASK, "title": intent.title, "intent": intent.seq, "status": status}
-    conductor.shop.write(
-        New("action.outcome", {**body, "result": result}, conductor.ticket, conductor.number)
-    )
+    outcome = New("action.outcome", {**body, "result": result}, conductor.ticket, conductor.number)
+    conductor.shop.write(outcome, *more)
 
 
 def _note(conductor: Conductor, text: str) -> None:

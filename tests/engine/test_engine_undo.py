@@ -157,6 +157,19 @@ def test_a_rollback_killed_anywhere_ends_once(lab: Lab, seed: int) -> None:
     lab.intact()
 
 
+def test_a_rollback_is_done_and_over_in_one_write(lab: Lab) -> None:
+    """Were there a moment between the two, a kill in it would have the base undone a second time."""
+    landed(lab, "echo theirs > shared.txt")
+    lab.say(words.rollback, "TICKET-1")
+    lab.run()
+    seqs = {
+        e.type: e.seq for e in lab.events("TICKET-1") if e.body.get("key") == "rollback" or "rolled" in e.type
+    }
+    times = {e.type: e.at for e in lab.events("TICKET-1") if e.type in seqs}
+    assert seqs["ticket.rolled-back"] == seqs["action.outcome"] + 1
+    assert times["ticket.rolled-back"] == times["action.outcome"]
+
+
 def test_restore_brings_the_trash_back_on_a_branch(lab: Lab) -> None:
     lab.ticket("TICKET-1", "echo half > half.txt", "echo loose > loose.txt; false")
     lab.run()
