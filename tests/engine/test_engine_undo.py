@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab import Lab, until
 
 from orchestrator import engine as engine_module
 from state import words
+from state.errors import DiskFull
+from state.events import New
+from state.journal import Journal
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +173,27 @@ def test_a_rollback_is_done_and_over_in_one_write(lab: Lab) -> None:
     times = {e.type: e.at for e in lab.events("TICKET-1") if e.type in seqs}
     assert seqs["ticket.rolled-back"] == seqs["action.outcome"] + 1
     assert times["ticket.rolled-back"] == times["action.outcome"]
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_rollback_of_which_one_event_cannot_be_written_ends_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    landed(lab, "echo theirs > shared.txt")
+    real, count = Journal.append, itertools.count(1)
+
+    def append(self: Journal, *events: New) -> Any:
+        if any(event.ticket == "TICKET-1" for event in events) and next(count) == nth:
+            raise DiskFull("no room")
+        return real(self, *events)
+
+    lab.say(words.rollback, "TICKET-1")
+    monkeypatch.setattr(Journal, "append", append)
+    with lab.engine():
+        until(lambda: lab.state("TICKET-1") == "cancelled", "the rollback")
+    lab.run()
+    assert (lab.state("TICKET-1"), undone(lab), lab.show("shared.txt")) == ("cancelled", 1, "first\n")
+    lab.intact()
 
 
 def test_restore_brings_the_trash_back_on_a_branch(lab: Lab) -> None:
