@@ -215,7 +215,7 @@ def _accept_change(attempt: Attempt, checks: Sequence[Check], world: World) -> D
     if result["conflicts"]:
         files = ", ".join(result["conflicts"][:5])
         return _end(attempt, "failed", f"conflicts with its base in {files}; a retry starts from there")
-    if stray := _outside(result["changed"], attempt.spec.get("paths") or ()):
+    if stray := outside(result["changed"], attempt.spec.get("paths") or ()):
         return _end(attempt, "failed", f"changed outside its paths: {', '.join(stray[:5])}")
     verdict = _checked(attempt, checks, world, result)
     if verdict is not None:
@@ -382,7 +382,7 @@ def _merge_proposal(
     return Propose("merge", summary, subject, str(merged["diff"]))
 
 
-def _outside(changed: Sequence[str], globs: Sequence[str]) -> list[str]:
+def outside(changed: Sequence[str], globs: Sequence[str]) -> list[str]:
     """Changed paths that no glob of the ticket allows."""
     return [path for path in changed if globs and not any(matches(path, glob) for glob in globs)]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 _NOTABLE = re.compile(
-    r"tickets/.*|(checks|jetbox)\.yaml"  # Jetbox's own
+    r"(tickets|personas)/.*|(checks|jetbox|models)\.yaml"  # Jetbox's own
     r"|(.*/)?\.git[^/]*(/.*)?|(.*/)?\.?(hooks|husky)/.*|lefthook\.ya?ml|\.pre-commit-config\.yaml"
     r"|\.(circleci|woodpecker|forgejo|gitea|buildkite|devcontainer|vscode|idea|zed)/.*"
     r"|\.(travis|drone|woodpecker|appveyor|cirrus)\.ya?ml|(azure|bitbucket)-pipelines\.ya?ml"

@@ -33,6 +33,7 @@ from orchestrator.actions import (
     Verify,
 )
 from orchestrator.agent import drive
+from orchestrator.agent.calling import call
 from orchestrator.attempt import Attempt
 from orchestrator.followup import follow_up
 from orchestrator.git import GitError, Repo, stamp
@@ -321,7 +322,7 @@ _DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
     Land: _land,
     FollowUp: _follow_up,
     Close: _close,
-    Call: drive.call,
+    Call: call,
     Act: drive.act,
     Probe: drive.probe,
     Back: drive.back,

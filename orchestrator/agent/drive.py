@@ -1,239 +1,32 @@
-"""The agent's drivers: a model call with its recording, and what a reply asks for carried out. Thin.
+"""What a reply asks for, carried out; probes, steps back, work by hand. Thin.
 
-A reply counts from the moment that its record lies on the disk, before the journal names it: a call that is
-made again with the same request then takes the record and asks nobody. An edit is made in the worktree and
-ends in a checkpoint; cut off, the worktree goes back to the last one and the edit is made again.
+An edit is made in the worktree and ends in a checkpoint; cut off, the worktree goes back to the last one and
+the edit is made again.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, overload
 
-from orchestrator import edits, personas, worktrees
-from orchestrator.actions import Act, Adopt, Back, Call, Probe
-from orchestrator.agent import cascade, normalise, plan, prompt, replies, verbs
-from orchestrator.agent.background import background
+from orchestrator import edits, worktrees
+from orchestrator.actions import Act, Adopt, Back, Probe
+from orchestrator.agent import cascade, normalise, replies, verbs
+from orchestrator.agent.calling import named
 from orchestrator.agent.looking import look, search
-from orchestrator.agent.options import way
 from orchestrator.agent.output import shown
-from orchestrator.agent.turns import Talk, talk
 from orchestrator.agent.work import COMMAND_TIME
 from orchestrator.attempt import Attempt
-from orchestrator.decide import matches
+from orchestrator.decide import outside
 from orchestrator.git import GitError
-from orchestrator.models.base import Again, Chosen, Heard, NoModel, Reply, Waits
-from orchestrator.personas import Persona
 from orchestrator.place import Performed, Place, spawn
-from orchestrator.providers.base import Final, ProviderError, Request, Text, Think, Thought
 from orchestrator.sandbox.sandbox import BROKEN, SAID
 from orchestrator.snapshot import unrecordable
-from state import durable
-from state.canonical import canonical, digest
-from state.stream import Writer
+from state.canonical import digest
 
-MODELS_FAULT = frozenset(("empty", "length", "truncated", "parse", "chant"))
-"""Failures that asking the server again would not cure: the model is told, in its next turn."""
-
-
-# A call ----------------------------------------------------------------------------------------------
-
-
-def call(action: Call, attempt: Attempt, place: Place) -> Performed:
-    """Ask the model, record every piece of its reply, and say what the reply means."""
-    began = time.monotonic()
-    persona = personas.load(action.persona, place.workspace.personas)
-    wanted = way(attempt.spec)
-    said = talk(attempt, wanted.stages, wanted.plans, wanted.rounds)
-    try:
-        chosen = place.models.choose(persona.model, action.larger)
-    except NoModel as error:
-        return Performed("interrupted", {"why": str(error), "failure": "missing"})
-    request, ledger, head = compose(action, attempt, place, persona, said, chosen)
-    common = {
-        "model": chosen.model,
-        "label": chosen.label,
-        "request": request.digest,
-        "ledger": place.blobs.put(canonical(ledger.body()).encode()),
-        "rung": action.rung,
-        "turn": action.number,
-        "role": persona.model,
-        "persona": action.persona,
-        "attempts": persona.attempts,
-        "purpose": action.purpose,
-        "subtask": action.subtask,
-        "head": head,
-        "tree": attempt.tree,
-        "form": _form(action, chosen),
-    }
-    record = _recorded(place, attempt, action, request)
-    if record is None:
-        try:
-            record = _ask(action, attempt, place, chosen, request)
-        except NoModel as error:
-            return Performed("interrupted", {"why": str(error), "failure": "missing"})
-        except ProviderError as error:
-            if error.kind not in MODELS_FAULT:
-                return Performed("interrupted", {"why": str(error), "failure": error.kind})
-            record = {"failed": error.kind, "message": str(error), "reply": "", "thinking": "", "usage": {}}
-            record["name"] = place.blobs.put(canonical(record).encode())
-        if record is None:
-            why = "stopped" if place.control.stop.is_set() else "timeout"
-            return Performed("interrupted", {"why": why}, seconds=time.monotonic() - began)
-    return Performed("done", {**common, **_meant(action, place, record)}, seconds=time.monotonic() - began)
-
-
-def compose(
-    action: Call, attempt: Attempt, place: Place, persona: Persona, said: Talk, chosen: Chosen
-) -> tuple[Request, prompt.Ledger, str]:
-    """The request of a call, its account, and its prompt's last lines: a function of what is recorded."""
-    form = _form(action, chosen)
-    rules = personas.render(persona, whole_file=_LINES[form] if form else chosen.whole_file)
-    shown_ = background(place.repo, attempt, place.checks, chosen)
-    made = prompt.build(attempt, said, action, place.checks, rules, shown_, chosen, place.blobs.get)
-    most, _ = prompt.room(chosen, action.more, action.tighter)
-    request = Request(
-        model=chosen.model,
-        messages=made.messages,
-        context=chosen.context,
-        most=most,
-        temperature=chosen.temperature if persona.temperature is None else persona.temperature,
-        seed=action.number,
-        think=_think(chosen, persona, action.more),
-        schema=persona.schema_,
-    )
-    return request, made.ledger, prompt.head(attempt, said, action)
-
-
-def _think(chosen: Chosen, persona: Persona, more: bool) -> Think:
-    """How much to think: the ladder's word counts first, then the persona's, then the model's own policy."""
-    if more:
-        return chosen.think_more
-    return personas.thinks(persona, chosen.think, chosen.think_more)
-
-
-_LINES = {"whole": 100_000, "blocks": 0}
-
-
-def _form(action: Call, chosen: Chosen) -> str:
-    """The edit format a call is held to: the other one than the model's usual, or '' for its own choice."""
-    if action.form != "other":
-        return ""
-    return "whole" if chosen.whole_file < 150 else "blocks"
-
-
-def _ask(
-    action: Call, attempt: Attempt, place: Place, chosen: Chosen, request: Request
-) -> dict[str, Any] | None:
-    """One call to the server, streamed to whoever looks on, recorded whole; None when it was stopped."""
-    show = Writer(place.workspace.stream(attempt.ticket, attempt.number))
-    show.say("call", f"{action.title}: {chosen.model}{f' ({chosen.label})' if chosen.label else ''}")
-    began = time.monotonic()
-    chunks: list[tuple[int, str, str]] = []
-    tries: list[dict[str, str]] = []
-
-    def hear(heard: Heard) -> None:
-        ms = int((time.monotonic() - began) * 1000)
-        match heard:
-            case Thought(text):
-                chunks.append((ms, "think", text))
-                show.say("think", text)
-            case Text(text):
-                chunks.append((ms, "text", text))
-                show.say("text", text)
-            case Again(kind, message):
-                chunks.clear()
-                tries.append({"kind": kind, "message": message})
-                show.say("note", f"again ({kind}): {message}")
-            case Waits(why):
-                show.say("note", why)
-            case Final():
-                pass
-
-    reply: Reply | None = place.models.chat(chosen, request, hear, place.within(action.timeout))
-    if reply is None:
-        return None
-    record = {
-        "v": 1,
-        "key": action.key,
-        "chosen": chosen.body(),
-        "request": request.body(),
-        "digest": request.digest,
-        "chunks": chunks,
-        "thinking": reply.thinking,
-        "reply": reply.text,
-        "usage": asdict(reply.usage),
-        "tries": tries,
-    }
-    name = place.blobs.put(canonical(record).encode())
-    flight = place.workspace.flight(attempt.ticket, attempt.number) / f"{action.number}.json"
-    flight.parent.mkdir(parents=True, exist_ok=True)
-    durable.replace(flight, canonical({"v": 1, "digest": request.digest, "record": name}).encode())
-    return {**record, "name": name}
-
-
-def _recorded(place: Place, attempt: Attempt, action: Call, request: Request) -> dict[str, Any] | None:
-    """The reply to this very request, where it was recorded and the journal had not come so far."""
-    flight = place.workspace.flight(attempt.ticket, attempt.number) / f"{action.number}.json"
-    try:
-        found = json.loads(flight.read_bytes())
-        if found["v"] != 1 or found["digest"] != request.digest:
-            return None
-        record: dict[str, Any] = json.loads(place.blobs.get(found["record"]))
-        return {**record, "name": found["record"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _meant(action: Call, place: Place, record: dict[str, Any]) -> dict[str, Any]:
-    """What the journal keeps of a reply: where it lies, what it cost, what it asks for."""
-    text = str(record["reply"])
-    result: dict[str, Any] = {
-        "record": record["name"],
-        "reply": place.blobs.put(text.encode()) if text else "",
-        "thinking": place.blobs.put(str(record["thinking"]).encode()) if record["thinking"] else "",
-        "usage": record["usage"],
-        "said": digest(normalise.reply(text))[:16],
-    }
-    if failed := record.get("failed"):
-        return {**result, "failed": failed, "malformed": "", "message": record["message"]}
-    try:
-        if action.purpose == "plan":
-            return {**result, "plan": plan.read(text, plan.Plan).model_dump(mode="json")}
-        if action.purpose == "critique":
-            return {**result, "verdict": plan.read(text, plan.Verdict).model_dump(mode="json")}
-        return {**result, "verb": _named(replies.parse(text))}
-    except verbs.Malformed as error:
-        return {**result, "malformed": str(error)}
-
-
-def _named(verb: verbs.Verb) -> dict[str, Any]:
-    """A verb as the journal keeps it: what decides what comes next, without its bodies of text."""
-    match verb:
-        case verbs.Read(path, first, last):
-            lines = f":{first or 1}-{last or ''}" if first or last else ""
-            return {"verb": "read", "what": f"{path}{lines}"}
-        case verbs.Search(pattern):
-            return {"verb": "search", "what": pattern}
-        case verbs.Edit(path):
-            return {"verb": "edit", "what": path}
-        case verbs.Run(command):
-            return {"verb": "run", "what": command}
-        case verbs.Done(summary):
-            return {"verb": "done", "what": summary[:400]}
-        case verbs.Ask(question, options, recommended):
-            return {
-                "verb": "ask",
-                "what": question[:2000],
-                "options": list(options),
-                "recommended": recommended,
-            }
-
-
-# What a reply asks for ----------------------------------------------------------------------------------
+_WHOLE = 300
+"""Lines of a file that may always be written whole; of a longer one what models write seldom is all of it."""
 
 
 def act(action: Act, attempt: Attempt, place: Place) -> Performed:
@@ -241,7 +34,10 @@ def act(action: Act, attempt: Attempt, place: Place) -> Performed:
     if action.refused:
         return _observed(place, False, f"refused: {action.refused}", f"Not run: {action.refused}.")
     reply = place.blobs.get(str(attempt.done[f"call:{action.number}"].result["reply"]))
-    verb = replies.parse(reply.decode("utf-8", "replace"))
+    verb = _still(action, reply.decode("utf-8", "replace"))
+    if verb is None:
+        text = "That was not done: it was read in another way before an update. Say it again."
+        return _observed(place, False, "read in another way before", text)
     tree = attempt.tree or place.repo.tree_of(attempt.head)
     match verb:
         case verbs.Read():
@@ -257,6 +53,16 @@ def act(action: Act, attempt: Attempt, place: Place) -> Performed:
     raise ValueError(f"{action.verb} is nothing that is carried out")
 
 
+def _still(action: Act, reply: str) -> verbs.Verb | None:
+    """The verb of a reply as it was when it was decided on; None where today's parser reads another one."""
+    try:
+        verb = replies.parse(reply)
+    except verbs.Malformed:
+        return None
+    is_ = named(verb)
+    return verb if (is_["verb"], is_["what"]) == (action.verb, action.what) else None
+
+
 def _observed(place: Place, ok: bool, says: str, text: str, **more: Any) -> Performed:
     blob = place.blobs.put(text.encode("utf-8", "replace"))
     shown_ = digest(normalise.reply(text))[:16]
@@ -265,12 +71,14 @@ def _observed(place: Place, ok: bool, says: str, text: str, **more: Any) -> Perf
 
 def _edit(edit: verbs.Edit, tree: str, action: Act, attempt: Attempt, place: Place) -> Performed:
     allowed = attempt.spec.get("paths") or ()
-    if allowed and not any(matches(edit.path, glob) for glob in allowed):
+    if outside([edit.path], allowed):
         text = f"{edit.path} was not changed: you may change only {', '.join(allowed)}."
         return _observed(place, False, "outside the ticket's paths", text, error="outside paths")
     old = place.repo.show_file(tree, edit.path)
+    whole = attempt.done[f"call:{action.number}"].result.get("whole")
+    limit = None if whole is None else max(_WHOLE, 2 * whole)
     try:
-        applied = cascade.apply(old, edit, seen=_Seen(edit.path, attempt, place))
+        applied = cascade.apply(old, edit, whole_limit=limit, seen=_Seen(edit.path, attempt, place))
     except cascade.EditFails as error:
         text = f"{edit.path} was not changed: {error}"
         return _observed(place, False, "does not fit", text, error=normalise.error(str(error)))
@@ -282,13 +90,12 @@ def _edit(edit: verbs.Edit, tree: str, action: Act, attempt: Attempt, place: Pla
     lines = applied.data.count(b"\n") + (not applied.data.endswith(b"\n") and bool(applied.data))
     verb = "made" if old is None else "changed"
     text = f"{edit.path} is {verb}; it has {lines} lines now."
-    return _checkpointed(
-        action,
-        attempt,
-        place,
-        _observed(place, True, f"{verb}, {applied.how}", text, how=applied.how),
-        f"edit {edit.path}",
-    )
+    done = _observed(place, True, f"{verb}, {applied.how}", text, how=applied.how)
+    done = _checkpointed(attempt, place, done, f"edit {edit.path}")
+    if done.result["ok"] and "checkpoint" not in done.result:
+        text = f"{edit.path} is written, but git ignores it: it is no part of the change."
+        return _observed(place, False, "ignored by git", text)
+    return done
 
 
 class _Seen(Sequence[bytes]):
@@ -341,15 +148,13 @@ def _command(command: str, action: Act, attempt: Attempt, place: Place) -> Perfo
     ok = finished.exit == 0
     error = "" if ok else normalise.error(shown(finished.output))
     done = _observed(place, ok, ended, text, error=error)
-    done = _checkpointed(action, attempt, place, done, command.splitlines()[0][:60])
+    done = _checkpointed(attempt, place, done, command.splitlines()[0][:60])
     return replace(
         done, exit=finished.exit if finished.exit is not None else -1, output=output, seconds=finished.seconds
     )
 
 
-def _checkpointed(
-    action: Act | Adopt, attempt: Attempt, place: Place, done: Performed, message: str
-) -> Performed:
+def _checkpointed(attempt: Attempt, place: Place, done: Performed, message: str) -> Performed:
     """The same, with a checkpoint of the worktree as it stands now."""
     path = place.worktree(attempt)
     try:
@@ -362,7 +167,17 @@ def _checkpointed(
         return _observed(place, False, "made what git cannot hold", text)
     if not made.changed:
         return done
-    return replace(done, result={**done.result, "checkpoint": {"commit": made.commit, "tree": made.tree}})
+    return replace(done, result={**done.result, **_moved(attempt, place, made.commit, made.tree)})
+
+
+def _moved(attempt: Attempt, place: Place, commit: str, tree: str) -> dict[str, Any]:
+    """What the journal keeps of a checkpoint, with the files that are changed in it and may not be."""
+    moved: dict[str, Any] = {"checkpoint": {"commit": commit, "tree": tree}}
+    if allowed := attempt.spec.get("paths"):
+        changes = place.repo.changes(place.repo.tree_of(attempt.base), place.repo.tree_of(commit))
+        if stray := outside(sorted({change.path for change in changes}), allowed):
+            moved["outside"] = stray[:20]
+    return moved
 
 
 def probe(action: Probe, attempt: Attempt, place: Place) -> Performed:
@@ -395,14 +210,14 @@ def back(action: Back, attempt: Attempt, place: Place) -> Performed:
     path = place.worktree(attempt)
     kept = worktrees.restore(place.repo, path, action.commit)
     place.repo.move_keeping(place.private_ref(attempt), action.commit)
-    result: dict[str, Any] = {"checkpoint": {"commit": action.commit, "tree": action.tree}}
+    result = _moved(attempt, place, action.commit, action.tree)
     return Performed("done", {**result, "trash": kept} if kept else result)
 
 
 def adopt(action: Adopt, attempt: Attempt, place: Place) -> Performed:
     """A checkpoint of what a person did in the worktree."""
     before = attempt.tree or place.repo.tree_of(attempt.head)
-    done = _checkpointed(action, attempt, place, Performed("done", {"changed": []}), "by hand")
+    done = _checkpointed(attempt, place, Performed("done", {"changed": []}), "by hand")
     if moved := done.result.get("checkpoint"):
         changed = sorted({change.path for change in place.repo.changes(before, moved["tree"])})
         return replace(done, result={**done.result, "changed": changed[:200]})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.agent.verbs import Malformed
 
@@ -20,7 +21,10 @@ class _Said(BaseModel):
 class PlannedSubtask(_Said):
     """A part of the work, and the command that shows it is done."""
 
-    title: Annotated[str, Field(min_length=1, max_length=200)]
+    title: Annotated[
+        str, AfterValidator(lambda title: " ".join(title.split())), Field(min_length=1, max_length=200)
+    ]
+    """One line: it stands in the tree and in each prompt."""
     probe: Annotated[str, Field(max_length=1000)] = ""
 
 
@@ -47,29 +51,38 @@ class Verdict(_Said):
 
 
 def read(text: str, model: type[_T]) -> _T:
-    """The JSON object of a reply, wherever prose or a fence surrounds it.
+    """The first JSON object of this form in a reply, wherever prose or a fence surrounds it.
 
     Raises:
-        Malformed: there is none, or it is not of this form.
+        Malformed: there is none; what is said is of the longest object of another form.
     """
-    try:
-        return model.model_validate(_object(text))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the object"
-        raise Malformed(f"{where}: {first['msg']}. Answer with one JSON object of the schema.") from error
+    faults: list[tuple[int, ValidationError]] = []
+    for length, found in _objects(text):
+        try:
+            return model.model_validate(found)
+        except ValidationError as error:
+            faults.append((length, error))
+    if not faults:
+        raise Malformed(
+            "The reply holds no JSON object. Answer with one JSON object of the schema, nothing else."
+        )
+    fault = max(faults, key=lambda each: each[0])[1]
+    first = fault.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the object"
+    raise Malformed(f"{where}: {first['msg']}. Answer with one JSON object of the schema.") from fault
 
 
-def _object(text: str) -> Any:
+def _objects(text: str) -> Iterator[tuple[int, Any]]:
+    """Each object that stands in no other, with its length."""
     decoder = json.JSONDecoder()
     at = text.find("{")
-    for _ in range(50):  # of braces in prose before the object
+    for _ in range(50):  # of braces in prose
         if at < 0:
-            break
+            return
+        end = at + 1
         try:
-            return decoder.raw_decode(text, at)[0]
+            found, end = decoder.raw_decode(text, at)
+            yield end - at, found
         except (ValueError, RecursionError):
-            at = text.find("{", at + 1)
-    raise Malformed(
-        "The reply holds no JSON object. Answer with one JSON object of the schema, nothing else."
-    )
+            pass
+        at = text.find("{", end)

@@ -18,14 +18,20 @@ from orchestrator.agent.output import shown
 from orchestrator.agent.tokens import OVERHEAD, tokens
 from orchestrator.agent.turns import Item, Talk
 from orchestrator.attempt import Attempt
-from orchestrator.checks import Check
+from orchestrator.checks import BUILT_IN, Check
 from orchestrator.models.base import Chosen
 from orchestrator.providers.base import Message
 
 BACKGROUND = 8_000
 """Tokens of files and map at most: 8k to 16k in all is where small models still follow."""
 
+LEAST = 512
+"""Tokens that a reply needs at least: one small edit."""
+
 _KEPT = 0.6  # of the room that history keeps when old turns are left out
+_FRONT = 0.7  # of the room that rules, task, map and files may take before map and files are left out
+_HEAD = 300  # tokens kept for the last lines, so that where history is cut does not hang on their length
+_PART = 3  # an output gets this part of the room at most
 _LONGEST_REPLY = 1_500  # characters of a reply that was of no use, shown back
 
 Read = Callable[[str], bytes]
@@ -120,27 +126,33 @@ def build(
         read: gives recorded replies and outputs.
     """
     _, budget = room(chosen, call.more, call.tighter)
+    _, usual = room(chosen, False, 0)
     ledger = Ledger(chosen.model, chosen.context, budget)
 
     def cost(text: str) -> int:
         return tokens(text, chosen.bytes_per_token)
 
     task = _task(attempt, checks)
-    front = [task]
     if call.purpose == "act" and _parts(attempt, said):
-        front.append(_plan(said))
+        task = f"{task}\n\n{_plan(said)}"
     shown_map = f"# The repository\n\n{background.map}" if background.map else ""
     files = "\n\n".join(_file(path, text) for path, text in (*background.outlines, *background.files))
-    front += [part for part in (shown_map, files) if part]
+    ledger.left_out += background.left_out
+    if cost(rules) + cost(task) + cost(shown_map) + cost(files) > usual * _FRONT:
+        taken = (("repository map", shown_map), ("files", files))
+        ledger.left_out += [(name, cost(text), "the task leaves no room") for name, text in taken if text]
+        shown_map = files = ""
+    front = [part for part in (task, shown_map, files) if part]
     ledger.parts = [
         ("rules", cost(rules) + OVERHEAD),
-        ("task and plan", cost("\n\n".join(front[: 1 + (len(front) > 1 and front[1].startswith("# Plan"))]))),
+        ("task and plan", cost(task)),
         ("repository map", cost(shown_map)),
         ("files", cost(files) + OVERHEAD),
     ]
-    ledger.left_out += background.left_out
-    story = _planning(said, read) if call.purpose != "act" else _story(attempt, said, call, read)
-    left = budget - ledger.estimated - cost(story.heads[-1]) - cost(story.before)
+    longest = int(usual / _PART * chosen.bytes_per_token)
+    planning = call.purpose != "act"
+    story = _planning(said, read) if planning else _story(attempt, said, call, read, longest)
+    left = budget - ledger.estimated - _HEAD - cost(story.before)
     sizes = [
         cost(reply) + cost(answer) + cost(head_) + 2 * OVERHEAD
         for (reply, answer), head_ in zip(story.turns, story.heads, strict=False)
@@ -193,10 +205,18 @@ def _task(attempt: Attempt, checks: Sequence[Check]) -> str:
     lines += ["", "It is accepted when all of these hold:"]
     for check in checks:
         red = " (it fails now, and must pass)" if check.red else ""
-        lines.append(f"- `{check.run}` exits 0{red}" if check.run else f"- {check.name}")
+        lines.append(f"- {_wanted(check)}{red}")
     if attempt.comment:
         lines += ["", "Said about the attempt before this one:", attempt.comment]
     return "\n".join(lines)
+
+
+def _wanted(check: Check) -> str:
+    if check.run:
+        return f"`{check.run}` exits 0"
+    if check.built_in in BUILT_IN:
+        return f"{check.name}: {BUILT_IN[check.built_in]}"
+    return f"{check.name} holds `{check.contains}`" if check.contains else check.name
 
 
 def _parts(attempt: Attempt, said: Talk) -> bool:
@@ -249,8 +269,8 @@ def _planning(said: Talk, read: Read) -> Story:
     return Story(tuple(turns), tuple(heads))
 
 
-def _story(attempt: Attempt, said: Talk, call: Call, read: Read) -> Story:
-    """The coder's turns."""
+def _story(attempt: Attempt, said: Talk, call: Call, read: Read, longest: int) -> Story:
+    """The coder's turns; `longest` is how many bytes of one output are shown."""
     replies: list[str] = []
     answers: list[list[str]] = [[]]  # the first: what was said before the first reply
     heads: list[str] = []
@@ -260,7 +280,7 @@ def _story(attempt: Attempt, said: Talk, call: Call, read: Read) -> Story:
             heads.append(str(item.result["head"]))
             answers.append(_claimed(attempt, said, item, read))
         else:
-            answers[-1] += _came(item, read)
+            answers[-1] += _came(item, read, longest)
     turns = tuple((reply, "\n\n".join(parts)) for reply, parts in zip(replies, answers[1:], strict=True))
     return Story(turns, (*heads, head(attempt, said, call)), "\n\n".join(answers[0]))
 
@@ -295,6 +315,8 @@ def _claimed(attempt: Attempt, said: Talk, item: Item, read: Read) -> list[str]:
     tree = str(result.get("tree") or "")
     if not tree:
         return ["No file has been changed yet."]
+    if outside := said.outside(item.seq):
+        return [_TAKE_BACK.format(", ".join(outside))]
     after = next((i.seq for i in said.items if i.sort == "call" and i.seq > item.seq), None)
     known = [
         each
@@ -307,14 +329,14 @@ def _claimed(attempt: Attempt, said: Talk, item: Item, read: Read) -> list[str]:
     return ["Nothing has changed since these were taken:", *lines] if lines else []
 
 
-def _came(item: Item, read: Read) -> list[str]:
+def _came(item: Item, read: Read, longest: int) -> list[str]:
     """What happened after a reply."""
     result = item.result
     match item.sort:
         case "act":
-            return [_text(read, result["observation"])]
+            return [_shortened(_text(read, result["observation"]), longest), *_not_allowed(item)]
         case "probe" | "check":
-            return [_evidence(item, read)]
+            return [_shortened(_evidence(item, read), longest)]
         case "answer":
             return [f"The person was asked: {result['question']}\nThe person answers: {result['text']}"]
         case "comment":
@@ -323,22 +345,40 @@ def _came(item: Item, read: Read) -> list[str]:
             return [f"The person does not accept the change: {result['text']}"]
         case "adopt":
             files = ", ".join(result.get("changed") or ()) or "no file"
-            return [
-                f"The person has worked in the worktree meanwhile and changed: {files}. READ before you edit."
-            ]
+            said = f"The person has worked in the worktree meanwhile and changed: {files}."
+            return [f"{said} READ before you edit.", *_not_allowed(item)]
         case "back":
             return ["The files are back as they were when most checks held. Take a smaller step from there."]
     return []
 
 
+def _not_allowed(item: Item) -> list[str]:
+    outside = item.result.get("outside")
+    return [_TAKE_BACK.format(", ".join(outside))] if outside else []
+
+
+def _shortened(text: str, longest: int) -> str:
+    """A text of which a small context could not hold all: its beginning and its end."""
+    data = text.encode()
+    if len(data) <= longest:
+        return text
+    head, tail = data[: longest * 2 // 3], data[-(longest // 3) :]
+    left = f"\n... ({len(data) - len(head) - len(tail)} bytes left out: ask for less at once) ...\n"
+    return head.decode("utf-8", "ignore") + left + tail.decode("utf-8", "ignore")
+
+
 def _evidence(item: Item, read: Read) -> str:
     result = item.result
+    if why := result.get("skipped"):
+        return f"`{result['name']}`: could not be taken here: {why}"
     if item.ok:
         return f"`{result['name']}`: holds"
     output = shown(read(str(result["output"]))) if result.get("output") else ""
     said = f"`{result['name']}`: {result['summary']}"
     return f"{said}\n```\n{output}\n```" if output else said
 
+
+_TAKE_BACK = "You may not change {}: take that back before you say DONE."
 
 _FAILED = {
     "length": "Your reply was cut off at its limit, so nothing of it was done. Answer in fewer words: for a"

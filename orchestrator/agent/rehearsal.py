@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.actions import Act, Action, Call
 from orchestrator.agent import drive
+from orchestrator.agent.calling import call
 from orchestrator.agent.options import way
 from orchestrator.agent.scratch import scratch
 from orchestrator.agent.work import next_step
@@ -79,7 +80,7 @@ def rehearse(
                 break
             result = {"name": step.title, "passed": True, "summary": "taken to hold"}
             if isinstance(step, Call):
-                result = drive.call(step, attempt, place).result
+                result = call(step, attempt, place).result
             elif isinstance(step, Act):
                 result = drive.act(step, attempt, place).result
             body = {"key": step.key, "intent": seq, "status": "done", "result": result}

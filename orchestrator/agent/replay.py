@@ -15,6 +15,7 @@ from typing import Any
 from orchestrator import personas, worktrees
 from orchestrator.actions import Act, Action, Call, Decision
 from orchestrator.agent import drive
+from orchestrator.agent.calling import NoRoom, compose
 from orchestrator.agent.options import way
 from orchestrator.agent.scratch import scratch
 from orchestrator.agent.turns import talk
@@ -29,6 +30,7 @@ from state.blobs import BlobDamaged
 from state.canonical import canonical, loads
 from state.events import Event
 from state.workspace import Workspace
+from tickets.problems import TicketError
 
 _AGENTS = ("call", "act", "probe", "back", "adopt")
 
@@ -103,6 +105,10 @@ def _held(event: Event, intent: Event, attempt: Attempt, place: Place, known: fr
         return _done(decided, intent, event, attempt, place)
     except BlobDamaged as error:
         return Step(key, title, fault=str(error))
+    except TicketError as error:
+        return Step(key, title, fault=f"a persona cannot be read any more: {error.problems[0]}")
+    except (NoRoom, TypeError, KeyError, ValueError) as error:
+        return Step(key, title, fault=f"the request cannot be made any more: {error}")
 
 
 def _asked(call: Call, result: dict[str, Any], attempt: Attempt, place: Place) -> str:
@@ -113,7 +119,7 @@ def _asked(call: Call, result: dict[str, Any], attempt: Attempt, place: Place) -
     wanted = way(attempt.spec)
     said = talk(attempt, wanted.stages, wanted.plans, wanted.rounds)
     persona = personas.load(call.persona, place.workspace.personas)
-    request, _, _ = drive.compose(call, attempt, place, persona, said, Chosen(**record["chosen"]))
+    request, _, _ = compose(call, attempt, place, persona, said, Chosen(**record["chosen"]))
     if request.digest == result["request"]:
         return ""
     return _first_difference(record["request"], loads(canonical(request.body())))

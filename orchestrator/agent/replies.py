@@ -47,6 +47,7 @@ _SAME_LINE = re.compile(r"((?:(?!```).){0,600}?)[ \t]{0,16}(`{3,16}[\w+.-]{0,32}
 _OPTION = re.compile(r"[ \t]{0,16}(?:[-*+•]|\(?(?:\d{1,2}|[A-Za-z])[.)])[ \t]+(?:\[.?\][ \t]*)?(.+)\Z")
 _RECOMMENDED = re.compile(r"[*_]{0,2}[\[(]?\b(?:recommended)\b[\])]?[*_]{0,2}", re.IGNORECASE)
 _HEREDOC = re.compile(r"<<-?[ \t]?['\"\\]?([A-Za-z_]\w{0,40})")
+_ODD = re.compile(r"(?<!\\)(?:\\\\)*\\(?:x00|ud[89a-f])")  # NUL or half a pair, as `repr` writes them
 _DIFF = re.compile(r"@@ |--- [^ ]|\*\*\* (?:Begin Patch|Update File|Add File)|diff --git ")
 
 
@@ -67,8 +68,16 @@ def parse(text: str) -> Verb:
     What follows it is not looked at: the model has not seen what comes of it.
 
     Raises:
-        Malformed: there is none, or one that changes a file is not complete; the message is for the model.
+        Malformed: there is none, one that changes a file is not complete, or it holds what no file or command
+            can hold; the message is for the model.
     """
+    verb = _parsed(text)
+    if _ODD.search(repr(tuple(vars(verb).values()))):
+        raise Malformed(f"The action holds a character that no file or command can hold.\n\n{_forms()}")
+    return verb
+
+
+def _parsed(text: str) -> Verb:
     if len(text) > MOST:
         raise Malformed(f"The reply is longer than {MOST} characters. Answer with one action:\n\n{_forms()}")
     lines = _unthought([line.removesuffix("\r") for line in text.rstrip().split("\n")])

@@ -75,6 +75,11 @@ class Talk:
         replies = (item.seq for item in (*self.planning, *self.items) if item.sort == "call")
         return hands if hands > max(replies, default=0) else 0
 
+    def outside(self, before: int | None = None) -> tuple[str, ...]:
+        """Files that are changed and may not be, as of the last checkpoint (before an event)."""
+        items = [i for i in self.items if "checkpoint" in i.result and (before is None or i.seq < before)]
+        return tuple(items[-1].result.get("outside") or ()) if items else ()
+
     def unheard(self) -> list[Item]:
         """What a person said since the coder's last call."""
         call = self.last_call
@@ -127,7 +132,10 @@ def _said(attempt: Attempt) -> Iterator[Item]:
     for word in attempt.words:
         about = {"question": word.subject.get("question", ""), "about": word.subject.get("about", "")}
         about["best"] = word.subject.get("best")
-        if word.state in ("approved", "used") and word.subject.get("options"):
+        options = word.subject.get("options")
+        if about["about"] == "server" and word.answer in (options or ()):
+            continue  # that is not for the model to hear
+        if word.state in ("approved", "used") and options:
             yield Item(word.answered, "answer", word.id, {**about, "text": word.answer})
         elif word.state == "denied" and word.kind == "merge":
             yield Item(word.answered, "denied", word.id, {"text": word.reason})

@@ -76,6 +76,7 @@ def _next(attempt: Attempt, checks: Sequence[Check], said: Talk, world: World, w
 def _planning(attempt: Attempt, said: Talk) -> Decision:
     """The planner and the critic take turns until the plan is settled."""
     last = said.planning[-1] if said.planning else None
+    truncated = sum(item.result.get("failed") == "truncated" for item in said.planning)
     critique = last is not None and last.result["purpose"] == "plan" and "plan" in last.result
     return Call(
         number=said.calls + 1,
@@ -84,6 +85,7 @@ def _planning(attempt: Attempt, said: Talk) -> Decision:
         subtask=0,
         about="",
         more=last is not None and "failed" in last.result,
+        tighter=truncated,
         timeout=time_left(attempt),
     )
 
@@ -104,8 +106,9 @@ def _trouble(attempt: Attempt, said: Talk, world: World) -> Decision | None:
         return Close("failed", "given up: the model server kept failing")
     if attempt.cut.get(f"call:{number}", 0) < TRIES * (1 + len(answered)):
         return None
-    why = str(attempt.done[f"call:{number}"].result.get("why") or "no reply")
-    question = f"the model server fails again and again: {why}"
+    last = attempt.done[f"call:{number}"].result
+    why = str(last.get("why") or "no reply")
+    question = why if last.get("failure") == "context" else f"the model server fails again and again: {why}"
     return _question(attempt, world, question, _TROUBLE, 0, about="server", call=number, round=len(answered))
 
 
@@ -231,7 +234,7 @@ def _verify(
 ) -> Decision | None:
     """After DONE the subtask's probe, after the last one the ticket's checks; red goes back to the model."""
     index = said.subtask
-    if not attempt.tree:
+    if not attempt.tree or said.outside():
         return _again(attempt, said, way, world, index)
     probe = said.plan[index].probe if index < len(said.plan) and not adopted else ""
     if probe and not _refused(probe, world):
