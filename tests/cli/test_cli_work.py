@@ -146,10 +146,13 @@ def test_the_engine_started_behind_the_cockpit_outlives_its_starter(place: Place
     subprocess.run(
         [sys.executable, "-P", "-c", starter], cwd=place.root, env=environment(place.root), check=True
     )
-    wait_for_engine(place)
-    engine = json.loads(jetbox("status", "--json", cwd=place.root).stdout)["engine"]
-    assert engine["state"] == "running" and engine["pid"]
-    assert jetbox("stop", cwd=place.root).returncode == 0
+    try:
+        wait_for_engine(place)
+        engine = json.loads(jetbox("status", "--json", cwd=place.root).stdout)["engine"]
+        assert engine["state"] == "running" and engine["pid"]
+    finally:
+        stopped = jetbox("stop", cwd=place.root)
+    assert stopped.returncode == 0
     assert (place.workspace.home / "engine.log").read_text() == ""
 
 
