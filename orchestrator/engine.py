@@ -393,7 +393,12 @@ class Engine:
             wanted = 0 if event.type == "attempt.started" else int(event.body.get("stage") or wanted)
         if not wanted:
             return None
-        return before_stage(self.journal.events(ticket=card.id, attempt=card.attempt), wanted)
+        found = before_stage(self.journal.events(ticket=card.id, attempt=card.attempt), wanted)
+        if found is None or self._repo.resolve(found["commit"]):
+            return found
+        note = f"the files that stage {wanted} began with are not in git any more: it begins anew"
+        self.journal.append(New("ticket.note", {"note": note}, card.id))
+        return None
 
     def _denials(self, card: Card) -> list[str]:
         """What a person said no to in the last attempt: the next one is told."""

@@ -140,34 +140,43 @@ def _state(workspace: Workspace, ticket: str) -> tuple[Card | None, list[Proposa
 
 def _work(workspace: Workspace, ticket: str) -> None:
     """Until the ticket ends or waits: in this process where no engine runs, else beside the one that does."""
+    from contextlib import suppress
+
     from orchestrator.service import EngineRunning, serve
 
     teller, ended = _Teller(workspace, ticket), threading.Event()
     watcher = threading.Thread(target=teller.watch, args=(ended,), daemon=True)
     watcher.start()
+    rests = False
     try:
-        serve(workspace, only=frozenset((ticket,)), until_idle=True, follow=teller.hear)
-    except EngineRunning:
-        _beside(workspace, ticket, teller.hear)
+        while not rests:
+            with suppress(EngineRunning):
+                serve(workspace, only=frozenset((ticket,)), until_idle=True, follow=teller.hear)
+                return
+            rests = _beside(workspace, ticket, teller.hear)
     finally:
         ended.set()
         watcher.join()
 
 
-def _beside(workspace: Workspace, ticket: str, follow: Callable[[Event], None]) -> None:
-    """Another process works: tell what it writes, until the ticket rests."""
+def _beside(workspace: Workspace, ticket: str, follow: Callable[[Event], None]) -> bool:
+    """Another process works: tell what it writes, until the ticket rests; False where that process ends."""
     from state.journal import Journal
+    from state.lock import holder
 
     journal = Journal.read(workspace.journal)
     try:
         seen = journal.head()[0]
         while True:
+            works = holder(workspace.lock) is not None
             for event in journal.events(after=seen):
                 seen = event.seq
                 follow(event)
             found = journal.views.ticket(ticket)
             if found is not None and found.card.state not in ("backlog", "ready", "running"):
-                return
+                return True
+            if not works:
+                return False
             time.sleep(_POLL)
     finally:
         journal.close()
