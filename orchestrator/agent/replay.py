@@ -107,8 +107,8 @@ def _held(event: Event, intent: Event, attempt: Attempt, place: Place, known: fr
         return Step(key, title, fault=str(error))
     except TicketError as error:
         return Step(key, title, fault=f"a persona cannot be read any more: {error.problems[0]}")
-    except (NoRoom, TypeError, KeyError, ValueError) as error:
-        return Step(key, title, fault=f"the request cannot be made any more: {error}")
+    except (NoRoom, GitError, TypeError, KeyError, ValueError) as error:
+        return Step(key, title, fault=f"it cannot be done again: {error}")
 
 
 def _asked(call: Call, result: dict[str, Any], attempt: Attempt, place: Place) -> str:

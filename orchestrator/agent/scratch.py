@@ -19,6 +19,8 @@ from orchestrator.place import Control, Place, Turn
 from state.blobs import Blobs
 from state.workspace import Workspace
 
+_SHA256 = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
+
 
 @contextmanager
 def scratch(
@@ -31,6 +33,8 @@ def scratch(
         (objects / "info").mkdir(parents=True)
         (root / ".git" / "refs").mkdir()
         (root / ".git" / "HEAD").write_text("ref: refs/heads/replay\n")
+        if repo.call("rev-parse", "--show-object-format").out.strip() == b"sha256":
+            (root / ".git" / "config").write_text(_SHA256)
         (objects / "info" / "alternates").write_text(f"{repo.common_dir / 'objects'}\n")
         own = _Scratch(root, workspace)
         nothing = cast(Any, None)  # no command runs here

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from lab import Lab, until
 from scripted_models import Scripted, body, plan, verdict, whole
@@ -71,6 +73,19 @@ def test_an_attempt_that_was_cut_off_in_a_command_and_taken_over(lab: Lab) -> No
         lab.say(words.hand_back, "TICKET-1")
         lab.asks("TICKET-1")
     same(lab, 2)
+
+
+def test_an_attempt_in_a_repository_of_sha256(lab: Lab) -> None:
+    shutil.rmtree(lab.root / ".git")
+    lab.git("init", "-q", "-b", "main", "--object-format=sha256")
+    lab.git("config", "user.name", "A User")
+    lab.git("config", "user.email", "user@localhost")
+    lab.commit({"mine.txt": "mine\n"})
+    lab.models = Scripted(["READ mine.txt", NEW, "DONE"])
+    lab.ticket("TICKET-1", **body(**NO_PLAN))
+    lab.run()
+    assert lab.asks("TICKET-1")
+    same(lab, 3)
 
 
 def test_an_attempt_that_began_at_a_stage(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from scripted_models import Scripted, body, last, plan, talked, verdict, whole
 from orchestrator.agent import replies, verbs
 from orchestrator.models.base import Chosen, NoModel
 from orchestrator.providers.base import ProviderError, Request
-from state import words
+from state import durable, words
 
 NEW = whole("new.txt", "hello\n")
 NO_PLAN = {"with": {"plan": False}}
@@ -310,6 +311,28 @@ def test_the_front_stays_the_same_through_everything_that_is_said(lab: Lab) -> N
     assert len(script.requests) >= 9
     for before, after in zip(script.requests, script.requests[1:], strict=False):
         assert talked(after)[: len(talked(before))] == talked(before)
+
+
+def test_a_disk_that_is_full_when_a_reply_is_kept_costs_one_call(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, full = durable.replace, [OSError(errno.ENOSPC, "No space left on device")]
+
+    def replace(path: Path, data: bytes) -> None:
+        if path.parent == lab.workspace.flight("TICKET-1", 1) and full:
+            raise full.pop()
+        real(path, data)
+
+    monkeypatch.setattr(durable, "replace", replace)
+    script = Scripted([NEW, NEW, "DONE"])
+    lab.models = script
+    lab.ticket("TICKET-1", **body(**NO_PLAN))
+    with lab.engine():
+        lab.approve("TICKET-1")
+        lab.wait("TICKET-1", "landed")
+    assert lab.events(type_="engine.paused")
+    assert script.requests[0].digest == script.requests[1].digest
+    lab.intact()
 
 
 def test_two_tickets_at_once_keep_their_conversations_apart(lab: Lab) -> None:
