@@ -181,6 +181,8 @@ def broken(tickets: int, share: float, seed: int) -> dict[str, Any]:
             most[event.ticket] += 1
             if failed := result.get("failed") or result.get("failure"):
                 noticed[str(failed)] += 1
+            for tried in result.get("tries", ()):
+                noticed[str(tried["kind"])] += 1
             if record := result.get("record"):
                 for tried in json.loads(Blobs(space.blobs).get(record)).get("tries", ()):
                     noticed[str(tried["kind"])] += 1

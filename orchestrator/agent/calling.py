@@ -73,14 +73,16 @@ def call(action: Call, attempt: Attempt, place: Place) -> Performed:
     }
     record = _recorded(place, attempt, action, request)
     if record is None:
+        tries: list[dict[str, str]] = []
         try:
-            record = _ask(action, attempt, place, chosen, request)
+            record = _ask(action, attempt, place, chosen, request, tries)
         except NoModel as error:
-            return Performed("interrupted", {"why": str(error), "failure": "missing"})
+            return Performed("interrupted", {"why": str(error), "failure": "missing", "tries": tries})
         except ProviderError as error:
             if error.kind not in MODELS_FAULT:
-                return Performed("interrupted", {"why": str(error), "failure": error.kind})
+                return Performed("interrupted", {"why": str(error), "failure": error.kind, "tries": tries})
             record = {"failed": error.kind, "message": str(error), "reply": "", "thinking": "", "usage": {}}
+            record["tries"] = tries
             record["name"] = place.blobs.put(canonical(record).encode())
         if record is None:
             why = "stopped" if place.control.stop.is_set() else "timeout"
@@ -145,14 +147,21 @@ def _plain(text: str) -> str:
 
 
 def _ask(
-    action: Call, attempt: Attempt, place: Place, chosen: Chosen, request: Request
+    action: Call,
+    attempt: Attempt,
+    place: Place,
+    chosen: Chosen,
+    request: Request,
+    tries: list[dict[str, str]],
 ) -> dict[str, Any] | None:
-    """One call to the server, streamed to whoever looks on, recorded whole; None when it was stopped."""
+    """One call to the server, streamed to whoever looks on, recorded whole; None when it was stopped.
+
+    `tries` gets those that failed, whatever comes of the call.
+    """
     show = Writer(place.workspace.stream(attempt.ticket, attempt.number))
     show.say("call", f"{action.title}: {chosen.model}{f' ({chosen.label})' if chosen.label else ''}")
     began = time.monotonic()
     chunks: list[tuple[int, str, str]] = []
-    tries: list[dict[str, str]] = []
 
     def hear(heard: Heard) -> None:
         ms = int((time.monotonic() - began) * 1000)
