@@ -14,15 +14,17 @@ MAY = {
     "orchestrator": {"orchestrator", "state", "tickets"},
     "tui": {"tui", "state", "tickets"},
     "datagen": {"datagen"},
-    "model": {"model"},
+    "model": {"model", "datagen"},
 }
 DOOR = {("orchestrator/main.py", "tui")}  # the command line opens the cockpit
 HEAVY = {"torch", "timm", "mcp", "httpx", "ollama", "numpy", "xllamacpp", "pynvml", "tree_sitter"}
+HEAVY |= {"safetensors", "tokenizers", "numba", "PIL"}
 HOLDS = {  # the only places for them, each imported when it is used
     "orchestrator/providers": {"httpx", "ollama", "xllamacpp"},
     "orchestrator/models": {"pynvml"},
     "orchestrator/agent": {"tree_sitter"},
-    "model": {"numpy"},
+    "model": {"numpy", "torch", "safetensors", "tokenizers", "PIL"},  # timm through model/vision_ops.py
+    "datagen": {"numpy", "numba", "safetensors", "PIL"},
 }
 
 
