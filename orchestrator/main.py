@@ -17,6 +17,7 @@ VERBS = (
     "init",
     "demo",
     "new",
+    "backlog",
     "check",
     "schema",
     "do",

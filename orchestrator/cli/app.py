@@ -29,6 +29,7 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("init", begin.init),
     ("demo", begin.demo),
     ("new", begin.new),
+    ("backlog", begin.backlog),
     ("check", begin.check),
     ("schema", begin.schema),
     ("do", agent.do),

@@ -104,8 +104,6 @@ def new(
     """
     from orchestrator.cli.reading import here
     from orchestrator.kinds.base import installed
-    from state.errors import JournalError
-    from state.journal import Journal
     from tickets import folder
     from tickets.problems import did_you_mean, listed
     from tickets.templates import template
@@ -114,16 +112,59 @@ def new(
     if kind not in kinds:
         raise Wrong(f"no kind {kind!r}, there is {listed(kinds)}{did_you_mean(kind, kinds)}")
     text = template(kind, goal, kinds[kind])
-    taken: list[str] = []
-    with contextlib.suppress(JournalError):  # a number whose file is gone still names its history
-        journal = Journal.read(workspace.journal)
-        try:
-            taken = list(journal.views.files())
-        finally:
-            journal.close()
-    path = folder.create(workspace.root, text, taken)
+    path = folder.create(workspace.root, text, _taken(workspace))
     line(path.relative_to(workspace.root).as_posix())
     return 0
+
+
+def backlog(
+    chain: Annotated[
+        str, typer.Argument(metavar="[CHAIN]", help="Which chain to take into this repository.")
+    ] = "",
+) -> int:
+    """Take a chain of tickets that is shipped with Jetbox into this repository.
+
+    Without a name it lists the chains. The tickets get the next free ids; read and edit them as your own. They
+    need the extra `model`.
+
+    Example:
+      jetbox backlog
+      jetbox backlog small
+    """
+    from orchestrator.cli.reading import here
+    from tickets import chains
+    from tickets.problems import did_you_mean, listed
+    from tickets.strict_yaml import read
+
+    known = chains.names()
+    if not chain:
+        for name in known:
+            line(name)
+            for text in chains.read(name).values():
+                root = read(text.encode(), name).root
+                line(f"  {root.value['goal']}" if root is not None else "")
+        return 0
+    if chain not in known:
+        raise Wrong(f"no chain {chain!r}, there is {listed(known)}{did_you_mean(chain, known)}")
+    workspace = here()
+    for path in chains.take(workspace.root, chain, _taken(workspace)):
+        line(path.relative_to(workspace.root).as_posix())
+    line("Next: `jetbox run` works on them in order, `jetbox inbox` shows what waits for you")
+    return 0
+
+
+def _taken(workspace: Workspace) -> list[str]:
+    """The ids with a history: a number whose file is gone still names its own."""
+    from state.errors import JournalError
+    from state.journal import Journal
+
+    with contextlib.suppress(JournalError):
+        journal = Journal.read(workspace.journal)
+        try:
+            return list(journal.views.files())
+        finally:
+            journal.close()
+    return []
 
 
 def check(
