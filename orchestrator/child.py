@@ -20,9 +20,10 @@ from orchestrator.sandbox.nonet import deny_network
 from state import durable
 from state.lock import Lock
 from state.process import own_identity
+from state.run_folder import LOCK, PROCESS, RESULT
 from state.safe_text import trace
 
-LOCK, PROCESS, RESULT, ERROR = "run.lock", "process.json", "result.json", "error.txt"
+ERROR = "error.txt"
 PROBE_WAIT = 0.2  # seconds: whoever only asks whether the lock is held has it for a moment
 _NICENESS = 10
 _ERROR_LENGTH = 500

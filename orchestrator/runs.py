@@ -10,28 +10,36 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from orchestrator.child import LOCK, PROBE_WAIT, PROCESS, RESULT
-from orchestrator.run_events import Event, Progress, Tail, open_regular, progress
+from orchestrator.child import PROBE_WAIT
 from state import durable
-from state.lock import Lock, held
+from state.lock import Lock
 from state.process import is_alive
+from state.run_events import Event, Progress, Tail, open_regular, progress
+from state.run_folder import (
+    LOCK,
+    MAX_RESULT,
+    OUTPUT,
+    PROCESS,
+    REQUEST,
+    RESULT,
+    Artifact,
+    Result,
+    alive,
+    result,
+)
 
 __all__ = ["Artifact", "Event", "Progress", "Result", "RunError", "Tail", "alive", "progress"]
-__all__ += ["result", "start", "stop"]
+__all__ += ["OUTPUT", "REQUEST", "result", "start", "stop"]
 
-REQUEST, OUTPUT = "request.json", "output.log"
-MAX_RESULT = 1024 * 1024  # bytes
 _KILL_WAIT = 5.0  # seconds that the system gets to remove a killed group
 _LOCK_WAIT = 10.0  # seconds for a child to take its lock where it can't be handed one (Windows)
 
@@ -52,24 +60,6 @@ class RunError(Exception):
     """A run can't be started as asked."""
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """What a run made: a path below its folder, and the SHA-256 of that file."""
-
-    path: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended."""
-
-    ok: bool
-    error: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    artifact: Artifact | None = None
-
-
 def start(run_dir: Path, module: str, request: Mapping[str, Any]) -> None:
     """Have a child process work in `run_dir`, and return at once.
 
@@ -86,25 +76,6 @@ def start(run_dir: Path, module: str, request: Mapping[str, Any]) -> None:
             _spawn(run_dir, module, lock)
     finally:
         lock.release()
-
-
-def alive(run_dir: Path) -> bool:
-    """Whether a process works in this run folder now, whoever started it."""
-    return held(run_dir / LOCK)
-
-
-def result(run_dir: Path) -> Result | None:
-    """How the run ended, or None when it has not. A file that can't be understood is a failure."""
-    try:
-        with open_regular(run_dir / RESULT) as file:
-            text = file.read(MAX_RESULT + 1)
-        if len(text) > MAX_RESULT:
-            raise ValueError("it is too large")
-        return _parse_result(json.loads(text))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        return Result(ok=False, error=f"{RESULT} is broken: {_printable(str(error))}")
 
 
 def stop(run_dir: Path, grace: float) -> bool:
@@ -219,38 +190,3 @@ def _signal(pid: int, *, force: bool) -> None:
                 os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _parse_result(body: Any) -> Result:
-    if not isinstance(body, dict) or body.get("v") != 1 or not isinstance(body.get("ok"), bool):
-        raise ValueError("it needs v: 1 and ok: true or false")
-    if not body["ok"]:
-        error = body.get("error")
-        if not isinstance(error, str) or not error.strip():
-            raise ValueError("a failure needs an error")
-        return Result(ok=False, error=_printable(error))
-    metrics, artifact = body.get("metrics", {}), body.get("artifact")
-    if not isinstance(metrics, dict) or not all(_finite(value) for value in metrics.values()):
-        raise ValueError("metrics must map names to finite numbers")
-    made = None if artifact is None else _parse_artifact(artifact)
-    return Result(ok=True, metrics=metrics, artifact=made)
-
-
-def _parse_artifact(body: Any) -> Artifact:
-    path, sha256 = (body.get("path"), body.get("sha256")) if isinstance(body, dict) else (None, None)
-    if not isinstance(path, str) or not isinstance(sha256, str):
-        raise ValueError("an artifact needs path and sha256")
-    parts = PurePosixPath(path)
-    if not path.isprintable() or parts.is_absolute() or ".." in parts.parts or re.search(r"[\\:]", path):
-        raise ValueError("the artifact's path leaves the run folder")
-    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise ValueError("the artifact's sha256 is not one")
-    return Artifact(path, sha256)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:500]

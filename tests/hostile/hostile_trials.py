@@ -26,8 +26,8 @@ from datagen.errors import DataError
 from datagen.verify import verify
 from orchestrator import checks, config, edits, process, runs, user
 from orchestrator.kinds.base import installed
-from orchestrator.run_events import CHUNK, Tail, progress
 from state import canonical, contract
+from state.run_events import CHUNK, Tail, progress
 from state.safe_text import HIDDEN, safe, safe_lines
 from state.workspace import Workspace
 from tickets import folder as ticket_folder

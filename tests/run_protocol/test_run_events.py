@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.run_events import CHUNK, MAX_LINE, Event, Progress, Tail, parse, progress
+from state.run_events import CHUNK, MAX_LINE, Event, Progress, Tail, parse, progress
 
 
 def line(type_: str = "metric", t: float = 0.0, **fields: Any) -> bytes:
@@ -75,6 +75,9 @@ def test_a_kept_offset_goes_on_where_the_last_reader_stopped(tmp_path: Path) -> 
         line("metric", name="x"),
         line("metric", name=3, value=1),
         line("metric", name="x", value=True),
+        line("metric", name="x", value="nan"),
+        line("metric", name="x", value=[None]),
+        line("breaker", state="open", rule=None, message="m"),
         line("progress", done=1, total=0),
         line("progress", done=-1, total=5),
         line("explode"),
@@ -89,6 +92,22 @@ def test_a_broken_line_is_one_alert_and_hides_no_other_line(broken: bytes, tmp_p
     assert [event["type"] for event in events] == ["metric", "metric", "alert"]
     assert "2 unreadable lines" in events[-1]["message"]
     json.dumps(events, allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [None, "NaN", "Infinity", "-Infinity"])
+def test_a_metric_that_is_no_number_is_read_as_none(value: Any, tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(line(name="loss", value=value))
+    (event,) = Tail(tmp_path).read()
+    assert event["type"] == "metric" and event["value"] is None
+
+
+def test_small_portions_give_the_same_events_in_order(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b"".join(map(metric, range(5000))))
+    tail, portions = Tail(tmp_path, chunk=1), []
+    while events := tail.read():
+        portions.append(events)
+    assert [event["value"] for events in portions for event in events] == list(range(5000))
+    assert len(portions) > 2 and tail.offset == tail.size
 
 
 def test_terminal_sequences_do_not_come_through(tmp_path: Path) -> None:

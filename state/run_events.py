@@ -22,20 +22,27 @@ VERSION = 1
 EVENTS = "events.jsonl"
 MAX_LINE = 64 * 1024  # bytes; a longer line is broken
 CHUNK = 1024 * 1024  # bytes held at once
+NO_NUMBER = (None, "NaN", "Infinity", "-Infinity")
+"""How a metric's value is written that JSON has no number for; it is read as None."""
 _SAMPLES = 3  # fewer say nothing about the speed
 _RECENT = 64  # samples that the estimate looks back
 
 
 class Tail:
-    """The events of a run from `offset` on; each `read` gives those that were completed since."""
+    """The events of a run from `offset` on; each `read` gives those that were completed since.
 
-    def __init__(self, run_dir: Path, offset: int = 0) -> None:
+    `chunk` bytes are read at once, at least one line's most: few where a read must be short.
+    """
+
+    def __init__(self, run_dir: Path, offset: int = 0, chunk: int = CHUNK) -> None:
         self.path = run_dir / EVENTS
         self.offset = offset  # start of the first line not yet given
+        self.size = 0  # of the file, when it was read last
+        self._chunk = max(chunk, 2 * MAX_LINE)
         self._skipped = 0  # bytes of an overlong line, from offset on, already looked at
 
     def read(self) -> list[Event]:
-        """The events of the next lines, at most CHUNK bytes of them; an empty list means: none now."""
+        """The events of the next lines, at most `chunk` bytes of them; an empty list means: none now."""
         try:
             file = open_regular(self.path)
         except FileNotFoundError:
@@ -43,7 +50,7 @@ class Tail:
         except OSError as error:
             return [_alert(f"{EVENTS} can't be read: {error.strerror or error}")]
         with file:
-            size = os.fstat(file.fileno()).st_size
+            size = self.size = os.fstat(file.fileno()).st_size
             if size < self.offset:
                 message = f"{EVENTS} became shorter than what was already read of it"
                 self.offset, self._skipped = size, 0
@@ -52,9 +59,9 @@ class Tail:
                 self._skipped = 0  # the torn line was cut off: read again from its start
             file.seek(self.offset + self._skipped)
             while True:
-                chunk = file.read(CHUNK)
+                chunk = file.read(self._chunk)
                 events = self._take(chunk)
-                if events or len(chunk) < CHUNK:  # else this was the middle of an overlong line
+                if events or len(chunk) < self._chunk:  # else this was the middle of an overlong line
                     return events
 
     def _take(self, chunk: bytes) -> list[Event]:
@@ -101,8 +108,10 @@ def parse(line: bytes) -> Event:
         raise ValueError(f"not of version {VERSION}")
     needed = {"t": _number, "at": _text} | _FIELDS.get(str(event.get("type")), {"type": _never})
     for name, fits in needed.items():
-        if not fits(event.get(name)):
+        if name not in event or not fits(event[name]):
             raise ValueError(f"field {name} is missing or wrong")
+    if event["type"] == "metric" and isinstance(event["value"], str):
+        event["value"] = None
     return event
 
 
@@ -191,6 +200,10 @@ def _at_least_zero(value: Any) -> bool:
     return _number(value) and value >= 0
 
 
+def _measured(value: Any) -> bool:
+    return _number(value) or ((value is None or isinstance(value, str)) and value in NO_NUMBER)
+
+
 def _text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -201,9 +214,10 @@ def _never(_: Any) -> bool:
 
 _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "progress": {"done": _at_least_zero, "total": _positive},
-    "metric": {"name": _text, "value": _number},
+    "metric": {"name": _text, "value": _measured},
     "phase": {"name": _text},
     "checkpoint": {"path": _text, "sha256": _text},
     "alert": {"level": _text, "message": _text},
+    "breaker": {"state": _text, "rule": _text, "message": _text},
     "artifact": {"path": _text, "sha256": _text},
 }
