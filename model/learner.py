@@ -5,6 +5,10 @@ checkpoints, devices' memory or run folders; the loop (`model/train.py`) knows n
 Everything that decides the next step's numbers is either a parameter or buffer of the module, in the `State`
 that `advance` gives back, or in the feed; the loop keeps all three in each checkpoint, so a resumed run goes on
 to the very same numbers.
+
+A learner is named in a request. `model/learners.py` finds `build(options, info) -> Learner` for that name:
+`options` is the `model` part of the configuration, which the learner checks (ValueError, in one line), and
+`info` a `DataInfo`. Whoever builds seeds torch's global generator first.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +29,17 @@ Batch = Mapping[str, Tensor]
 """Rows of a data set as tensors, on the learner's device; the first axis counts rows."""
 State = dict[str, Tensor]
 """What a learner carries from one step to the next (latents, open puzzles); empty where it carries nothing."""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a learner may know of its data when it is built: enough to size itself; kept in each checkpoint."""
+
+    recipe: str
+    options: Mapping[str, Any]  # of the recipe, complete, as the manifest has them
+    columns: Mapping[str, tuple[str, tuple[int, ...]]]  # name -> numpy's name of the dtype, shape of a row
+    rows: int  # training rows
+    encoder: Path | None = None  # a checkpoint's folder, for learners that stand on another's latents
 
 
 class Feed(Protocol):
