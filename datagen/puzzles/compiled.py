@@ -1,8 +1,8 @@
 """The compiler of the puzzles' loops, and random numbers that depend on a name and a count alone.
 
 Compiled code is kept by numba beside the source (`__pycache__`), or below the user's cache folder where that
-can't be written (`NUMBA_CACHE_DIR` chooses another); where neither can, it is compiled in each process. A kept
-copy goes stale with its own file alone: after a change in this file, remove the others' copies, too.
+can't be written (`NUMBA_CACHE_DIR` chooses another); where neither can, it is compiled in each process. A copy
+goes stale with its own file alone: after a change in this file, remove the copies of the others, too.
 """
 
 from __future__ import annotations
