@@ -49,7 +49,21 @@ class Some:
         return f"must be a list of different words out of: {', '.join(self.default)}"
 
 
-Option = Whole | Some
+@dataclass(frozen=True)
+class One:
+    """An option that is one of the given words or numbers."""
+
+    default: str | int
+    choices: tuple[str | int, ...]
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with this value, if anything."""
+        if any(type(value) is type(choice) and value == choice for choice in self.choices):
+            return None
+        return f"must be one of: {', '.join(map(str, self.choices))}"
+
+
+Option = Whole | Some | One
 
 
 class Recipe(Protocol):
