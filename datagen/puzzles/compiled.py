@@ -1,7 +1,7 @@
 """The compiler of the puzzles' loops, and random numbers that depend on a name and a count alone.
 
-Compiled code is kept by numba beside the source (`__pycache__`), or below the user's cache folder where that
-can't be written (`NUMBA_CACHE_DIR` chooses another); where neither can, it is compiled in each process. A copy
+Compiled code is kept by numba beside the source (`__pycache__`), or below the user's cache folder where
+that can't be written (`NUMBA_CACHE_DIR` chooses another); where neither can, each process compiles it. A copy
 goes stale with its own file alone: after a change in this file, remove the copies of the others, too.
 """
 
@@ -30,10 +30,11 @@ _30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
 def compiled(function: F) -> F:
     """The function as machine code, kept between processes where a folder for it can be written."""
     try:
-        made: F = numba.njit(cache=True)(function)
+        made: Any = numba.njit(cache=True)(function)
     except RuntimeError:  # numba found no place for its copies
         made = numba.njit(function)
-    return made
+    kept: F = made
+    return kept
 
 
 @compiled

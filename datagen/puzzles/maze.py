@@ -1,9 +1,9 @@
 """Mazes with exactly one shortest path from start to goal.
 
-Rooms stand at the even rows and columns of an odd square, joined by a tree that grows mostly from its newest room
-(long corridors) and by a few further openings, so that there are detours and following a wall is not enough. Row
-i depends on the seed, the size, the least length and i alone. `key` is the hash of the least of the sixteen forms
-that are one maze: the eight of the square, start and goal exchanged; equal for those alone.
+Rooms stand at the even rows and columns of an odd square, joined by a tree that grows mostly from its newest
+room (long corridors) and by a few further openings, so that there are detours and following a wall is not
+enough. Row i depends on the seed, the size, the least length and i alone. `key` is the hash of the least of
+the sixteen forms that are one maze: the eight of the square, start and goal exchanged; equal for those alone.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Sudoku of 4, 6 and 9 digits with exactly one solution, and how hard each is for a solver that guesses last.
 
-Row i of a data set depends on the seed, the size, the difficulty and i alone. `key` is the same for all puzzles
-that are one puzzle under the symmetries (digits renamed, lines moved within a band or stack, bands and stacks
-moved, and for square boxes the transpose), so that the sides of the split share none. Boxes: 2x2, 2 rows by 3
-columns, 3x3.
+Row i of a data set depends on the seed, the size, the difficulty and i alone. `key` is the same for all
+puzzles that are one puzzle under the symmetries (digits renamed, lines moved within a band or stack, bands
+and stacks moved, and for square boxes the transpose), so that the sides of the split share none. Boxes: 2x2,
+2 rows by 3 columns, 3x3.
 
 - 4 and 6: the hash of the exact canonical form, the least of all 128 or 3,456 arrangements with the digits
   renamed by first appearance.
-- 9: an invariant of the 3,359,232 arrangements: colours of the solved grid's cells (given or not), refined five
-  times by the colours of their row, column, box, band, stack, third of a line, and of their digit's cells.
+- 9: an invariant of the 3,359,232 arrangements: colours of the solved grid's cells (given or not), refined
+  five times by the colours of their row, column, box, band, stack, third of a line, and their digit's cells.
   Equivalent puzzles always agree; two others could in principle, which only puts them on one side.
 """
 
@@ -27,8 +27,8 @@ from datagen.puzzles.sides import side
 SIZES = (4, 6, 9)
 DIFFICULTIES = ("any", "easy", "hard")
 EASY_GUESSES, HARD_GUESSES = 1, 10
-# Clues of a puzzle: a number drawn from the range, or as few as possible (0). Any 4x4 that can't lose a clue is
-# one of some three dozen, so those keep some.
+# Clues of a puzzle: a number drawn from the range, or as few as possible (0). Of the 4x4 that can't lose
+# a clue there are a few dozen only, so those keep some.
 _CLUES = {
     ("any", 4): (4, 8),
     ("any", 6): (0, 0),
@@ -103,7 +103,7 @@ def solutions(question: np.ndarray, size: int, limit: int = 2) -> np.ndarray:
 
 
 def solve(question: np.ndarray, size: int) -> tuple[np.ndarray, int]:
-    """One solution, uint8 [size * size] (zeros where there is none), and the guesses made on the way to it."""
+    """One solution, uint8 [size * size] (zeros where there is none), and the guesses made on the way."""
     answer = np.zeros(size * size, np.uint8)
     return answer, int(_first(question, answer, *box_shape(size)))
 
@@ -122,7 +122,7 @@ def text(question: np.ndarray, size: int) -> str:
 
 @functools.cache
 def arrangements(size: int) -> np.ndarray:
-    """uint8 [G, size * size] for 4 and 6: for each rearrangement that keeps the rules, where a cell comes from."""
+    """uint8 [G, size * size] for 4 and 6: where cells come from, by each arrangement."""
     high, wide = box_shape(size)
     rows, columns = _orders(size, high), _orders(size, wide)
     grid = np.arange(size * size).reshape(size, size)
@@ -146,8 +146,8 @@ def _orders(size: int, group: int) -> list[list[int]]:
 def _pick(cells: Any, done: Any, total: Any, places: Any, used: Any, full: Any) -> Any:
     """The digits to try next, as a bit mask, having moved their cell to `cells[done]`.
 
-    One digit where a cell has one left (naked single) or a digit has one place in a unit (hidden single), none
-    where something can't be filled at all, else those of the cell that has fewest.
+    One digit where a cell has one left (naked single) or a digit has one place in a unit (hidden single),
+    none where something can't be filled at all, else those of the cell that has fewest.
     """
     left = np.zeros(81, np.int64)
     best, fewest = done, 99
