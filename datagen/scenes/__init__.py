@@ -1,0 +1,1 @@
+"""Procedural scenes: objects on a grid, drawn, named and asked about."""
