@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bare_machine import without_embedded
+from bare_machine import without_extras
 
 from orchestrator import demo
 from orchestrator.reach import LOCAL, server
@@ -58,7 +58,7 @@ def test_the_demo_runs_to_its_ends_without_any_network_nor_a_model(tmp_path: Pat
     prefix = without_network()
     if prefix is None:
         pytest.skip("no network namespace can be made here")
-    env = {**os.environ, "PYTHONPATH": without_embedded(tmp_path / "site")}
+    env = {**os.environ, "PYTHONPATH": without_extras(tmp_path / "site")}
     command = [*prefix, *JETBOX, "demo", str(tmp_path / "demo"), "--headless"]
     assert subprocess.run(command, env=env, timeout=200).returncode == 0
 
@@ -99,7 +99,7 @@ def test_the_whole_demo_lands_with_a_real_model_and_without_any_network(tmp_path
 
 def test_the_demo_asks_for_no_address_but_the_loopback(tmp_path: Path) -> None:
     seen = tmp_path / "seen.txt"
-    env = {**os.environ, "PYTHONPATH": without_embedded(tmp_path / "site", RECORDER), "SEEN": str(seen)}
+    env = {**os.environ, "PYTHONPATH": without_extras(tmp_path / "site", RECORDER), "SEEN": str(seen)}
     env.pop("OLLAMA_HOST", None)
     done = subprocess.run(
         [*JETBOX, "demo", str(tmp_path / "demo"), "--headless"], env=env, timeout=200, capture_output=True

@@ -15,7 +15,19 @@ from orchestrator import main as main_module
 from orchestrator.cli.app import APP
 from orchestrator.main import VERBS
 
-HEAVY = ("torch", "mcp", "httpx", "httpx2", "ollama", "textual", "numpy")
+HEAVY = (
+    "torch",
+    "mcp",
+    "httpx",
+    "httpx2",
+    "ollama",
+    "textual",
+    "numpy",
+    "numba",
+    "PIL",
+    "safetensors",
+    "timm",
+)
 LOOKING = (
     ["status"], ["status", "--json"], ["inbox"], ["show", "TICKET-001"], ["log"], ["check"],
     ["verify"], ["doctor"], ["schema", "ticket"], ["approve", "abcd"],

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bare_machine import LACKS, without_embedded
+from bare_machine import LACKS, without_extras
 from cli_doubles import Place, admitted, environment, git, jetbox, proposed, started
 
 from orchestrator import demo
@@ -24,7 +24,7 @@ SHADOWS = ("state", "orchestrator", "tickets", "datagen", "yaml", "git", "rich")
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The demo without the extra `embedded`, in a folder that has modules of its own named as ours are."""
-    site = without_embedded(tmp_path_factory.mktemp("bare") / "site")
+    site = without_extras(tmp_path_factory.mktemp("bare") / "site")
     here = tmp_path_factory.mktemp("hostile")
     for name in SHADOWS:
         (here / f"{name}.py").write_text("raise SystemExit('the wrong module was imported')\n")

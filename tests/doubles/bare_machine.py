@@ -1,17 +1,18 @@
-"""A machine without the extra `embedded`, as a Python process sees it: no numpy, no llama.cpp."""
+"""A machine without the extras `embedded` and `model`, as a Python process sees it: no numpy, llama.cpp, torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_SITE = """
+_MISSING = ("numpy", "xllamacpp", "torch", "torchvision", "timm", "safetensors", "tokenizers", "numba", "PIL")
+_SITE = f"""
 import sys
 from importlib.machinery import PathFinder
 
 class Without(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if name.partition(".")[0] in ("numpy", "xllamacpp"):
+        if name.partition(".")[0] in {_MISSING}:
             return None
         return super().find_spec(name, path, target)
 
@@ -21,8 +22,8 @@ LACKS = "pip install 'jetbox[embedded]'"
 """What a person is told there who needs a model."""
 
 
-def without_embedded(folder: Path, more: str = "") -> str:
-    """Make `folder`, and return it for `PYTHONPATH`: a process started with it lacks the extra.
+def without_extras(folder: Path, more: str = "") -> str:
+    """Make `folder`, and return it for `PYTHONPATH`: a process started with it lacks the extras.
 
     Args:
         folder: not there yet.
