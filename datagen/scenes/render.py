@@ -74,7 +74,7 @@ def _tints(draws: Draws, objects: Bytes) -> Bytes:
 
 
 def _grounds(draws: Draws, side: int) -> Bytes:
-    """Dark: a level of 20 to 75, in half of them a slope of up to 24 in one of eight directions; noise of 6."""
+    """Dark: a level of 20 to 75, half with a slope of up to 24 in one of eight directions; noise of 6."""
     level = 20 + draws.below(56, 3)
     slope = draws.below(25, 1) * draws.below(2, 1)  # every other one is plain
     compass = np.array([(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)])
@@ -113,7 +113,7 @@ def _stamps(side: int) -> npt.NDArray[np.int32]:
 def _distance(shape: str, x: Field, y: Field) -> Field:
     """Signed distance to a shape that fills the square from -1 to 1; negative inside, y points down."""
     if shape == "circle":
-        return np.sqrt(x * x + y * y) - 1
+        return _length(x, y) - 1
     if shape == "square":
         return np.maximum(np.abs(x), np.abs(y)) - 0.88
     if shape == "triangle":  # upright: the slopes have the normals (+-2, -1) / sqrt 5
@@ -122,7 +122,7 @@ def _distance(shape: str, x: Field, y: Field) -> Field:
         a, b = np.abs(x), np.abs(y)
         return np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1))
     if shape == "ring":
-        return np.abs(np.sqrt(x * x + y * y) - 0.75) - 0.25
+        return np.abs(_length(x, y) - 0.75) - 0.25
     return _star(x, y)
 
 
@@ -134,6 +134,11 @@ _TIPS = (
     (-0.587785252292, 0.809016994375),
     (-0.951056516295, -0.309016994375),
 )
+
+
+def _length(x: Field, y: Field) -> Field:
+    length: Field = np.sqrt(x * x + y * y)
+    return length
 
 
 def _star(x: Field, y: Field) -> Field:

@@ -1,12 +1,12 @@
 """What stands in a scene: one to three objects on a grid of 3 x 3 cells, as columns.
 
-An object is five numbers (shape, colour, size, cell, present) in `[N, 3, 5]`, in reading order: left to right,
-then top to bottom, the absent ones last and zero. Where it stands within its cell is kept apart.
+An object is five numbers (shape, colour, size, cell, present) in `[N, 3, 5]`, in reading order: left to
+right, then top to bottom, the absent ones last and zero. Where it stands within its cell is kept apart.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,8 @@ _RADIUS = (13, 20)  # of 128: 6.5 and 10 pixels across in a picture of 32
 Bytes = npt.NDArray[np.uint8]
 
 
-class Scenes(NamedTuple):
+@dataclass(frozen=True)
+class Scenes:
     """Scenes without their pictures."""
 
     objects: Bytes  # [N, 3, 5]: shape, colour, size, cell, present
@@ -67,7 +68,8 @@ def keys(objects: Bytes, *more: Ints) -> U64:
 
 def split_of(key: U64) -> Bytes:
     """0 train or 1 test: the same for the same scene in every data set, whatever its seed and options."""
-    return (mix(key) % np.uint64(TEST_SHARE) == 0).astype(np.uint8)
+    sides: Bytes = (mix(key) % np.uint64(TEST_SHARE) == 0).astype(np.uint8)
+    return sides
 
 
 def radius(size: int, side: int) -> int:
@@ -83,4 +85,5 @@ def spots(draws: Draws, scenes: Scenes, side: int) -> Ints:
     free = np.array([4 * side // 6 - radius(size, side) for size in range(len(SIZES))])  # quarter pixels
     room = free[scenes.objects[..., SIZE]]
     shift = np.stack([draws.below(2 * room + 1, MOST) - room for _ in range(2)], axis=-1)
-    return middle + shift
+    centres: Ints = middle + shift
+    return centres

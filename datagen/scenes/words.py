@@ -1,6 +1,6 @@
 """Scenes in words: captions that name everything, and questions with their answers.
 
-Whatever is said of a scene follows from its objects alone; which wording is taken, and which question, is drawn.
+All that is said of a scene follows from its objects; which wording is taken, and which question, is drawn.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _relation(row: list[Thing], index: int, pick: Pick) -> tuple[str, str]:
 
 
 def _name(row: list[Thing], index: int, topic: str, pick: Pick) -> str | None:
-    """Words that fit this object alone and do not give away what is asked; None where only its place tells."""
+    """Words for this object alone that do not give away what is asked; None where only its place tells."""
     said = [each.words for each in row]
     names = []
     for shape, colour, size, where in said:
@@ -174,11 +174,7 @@ def _name(row: list[Thing], index: int, topic: str, pick: Pick) -> str | None:
         }
         names.append([name for parts, name in each.items() if topic not in parts.split()])
     here = names[index]
-    alone = [
-        name
-        for place, name in enumerate(here)
-        if all(o[place] != name for o in names[:index] + names[index + 1 :])
-    ]
+    alone = [name for place, name in enumerate(here) if sum(o[place] == name for o in names) == 1]
     if topic == "relation" and len(alone) > 1:
         alone.pop()  # its place would give the answer away
     return alone[pick(len(alone))] if alone else None
