@@ -13,24 +13,13 @@ from typing import Any
 import numpy as np
 
 from datagen.errors import RequestError
+from datagen.puzzles import limits
 from datagen.puzzles.compiled import below, compiled, mix, stream
 from datagen.puzzles.sides import side
 
 WALL, OPEN, START, GOAL, PATH = 1, 2, 3, 4, 5
-LOW, HIGH = 5, 63  # sizes
 _NEWEST = 75  # of a hundred growths start at the newest room
 _TRIES = 20_000  # mazes for one row, before it is given up
-
-
-def check(size: object, least: object) -> None:
-    """RequestError where there is no such maze."""
-    if not isinstance(size, int) or not LOW <= size <= HIGH or size % 2 == 0:
-        raise RequestError(f"option size must be an odd number from {LOW} to {HIGH} for a maze, not {size!r}")
-    longest = (size + 1) ** 2 // 2 - 2
-    if not isinstance(least, int) or not 2 <= least <= longest:
-        raise RequestError(
-            f"option least must be from 2 to {longest} steps for a maze of size {size}, not {least!r}"
-        )
 
 
 def make(size: int, seed: int, start: int, stop: int, least: int = 12) -> dict[str, np.ndarray]:
@@ -40,7 +29,7 @@ def make(size: int, seed: int, start: int, stop: int, least: int = 12) -> dict[s
     A cell is 1 wall, 2 open, 3 start, 4 goal; in the answer, 5 on the path between the two. RequestError for
     options that can't be, or where no maze with so long a path is found.
     """
-    check(size, least)
+    limits.maze(size, least)
     rows = stop - start
     question, answer = np.zeros((rows, size * size), np.uint8), np.zeros((rows, size * size), np.uint8)
     length = np.zeros(rows, np.uint16)

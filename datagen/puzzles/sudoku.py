@@ -20,13 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from datagen.errors import RequestError
+from datagen.puzzles import limits
 from datagen.puzzles.compiled import below, compiled, mix, stream
 from datagen.puzzles.sides import side
 
-SIZES = (4, 6, 9)
-DIFFICULTIES = ("any", "easy", "hard")
-EASY_GUESSES, HARD_GUESSES = 1, 10
 # Clues of a puzzle: a number drawn from the range, or as few as possible (0). Of the 4x4 that can't lose
 # a clue there are a few dozen only, so those keep some.
 _CLUES = {
@@ -46,16 +43,6 @@ def box_shape(size: int) -> tuple[int, int]:
     return {4: (2, 2), 6: (2, 3), 9: (3, 3)}[size]
 
 
-def check(size: object, difficulty: object) -> None:
-    """RequestError where there is no such Sudoku."""
-    if size not in SIZES:
-        raise RequestError(f"option size must be one of 4, 6, 9 for a Sudoku, not {size!r}")
-    if difficulty not in DIFFICULTIES:
-        raise RequestError(f"option difficulty must be one of any, easy, hard, not {difficulty!r}")
-    if (difficulty, size) not in _CLUES:
-        raise RequestError(f"no Sudoku of size {size} is hard ({HARD_GUESSES} guesses or more): use size 9")
-
-
 def make(size: int, seed: int, start: int, stop: int, difficulty: str = "any") -> dict[str, np.ndarray]:
     """Rows start to stop - 1: question, answer uint8 [N, size * size], guesses uint16 [N], givens uint8 [N],
     key uint64 [N], split uint8 [N] (0 train, 1 test). RequestError for options that can't be.
@@ -63,15 +50,15 @@ def make(size: int, seed: int, start: int, stop: int, difficulty: str = "any") -
     A question is 0 where blank, digits from 1; `easy` is solved with one guess at most, `hard` (9 only) takes
     ten or more; a question with as few clues as possible (`any` of 6 and 9, `hard`) needs each of them.
     """
-    check(size, difficulty)
+    limits.sudoku(size, difficulty)
     rows, cells = stop - start, size * size
     question, answer = np.zeros((rows, cells), np.uint8), np.zeros((rows, cells), np.uint8)
     guesses, givens = np.zeros(rows, np.uint16), np.zeros(rows, np.uint8)
     high, wide = box_shape(size)
     low_clues, high_clues = _CLUES[difficulty, size]
-    least = HARD_GUESSES if difficulty == "hard" else 0
-    most = EASY_GUESSES if difficulty == "easy" else 65535
-    name = SIZES.index(size) * 16 + DIFFICULTIES.index(difficulty)
+    least = limits.HARD_GUESSES if difficulty == "hard" else 0
+    most = limits.EASY_GUESSES if difficulty == "easy" else 65535
+    name = limits.SIZES.index(size) * 16 + limits.DIFFICULTIES.index(difficulty)
     _fill(
         question, answer, guesses, givens, high, wide, np.uint64(seed), name, start,
         low_clues, high_clues, least, most,
