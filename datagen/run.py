@@ -7,7 +7,6 @@ run that was never stopped. Nothing in them depends on time, machine, hash seed 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import sys
@@ -26,7 +25,6 @@ from datagen.request import Request
 from datagen.runlog import RunLog
 
 DATA = "data"
-_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _BATCH = 200  # rows between two looks at the clock
 
 
@@ -35,12 +33,12 @@ def main(run_dir: Path) -> int:
     try:
         _generate(run_dir)
     except (DataError, OSError) as error:
-        line = _explain(error)
+        line = runlog.explain(error)
         print(line, file=sys.stderr)
         try:
             runlog.fail(run_dir, line)
         except OSError as second:
-            print(f"could not write {runlog.RESULT}: {_explain(second)}", file=sys.stderr)
+            print(f"could not write {runlog.RESULT}: {runlog.explain(second)}", file=sys.stderr)
         return 1
     return 0
 
@@ -62,7 +60,7 @@ class _Seen:
 
 
 def _generate(run_dir: Path) -> None:
-    _drop_failure(run_dir)
+    runlog.drop_failure(run_dir)
     asked = request.read(run_dir)
     chosen = recipe.load(asked.recipe)
     asked = replace(asked, options=recipe.complete(chosen.options, asked.options))
@@ -106,19 +104,6 @@ def _generate(run_dir: Path) -> None:
         "distinct_tasks": len(seen.tasks),
     }
     runlog.succeed(run_dir, metrics, f"{DATA}/{MANIFEST}", sha256)
-
-
-def _drop_failure(run_dir: Path) -> None:
-    """An earlier attempt's error is not this one's; a good result stays until it is written again."""
-    path = run_dir / runlog.RESULT
-    try:
-        good = json.loads(path.read_bytes())["ok"] is True
-    except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError, RecursionError):
-        good = False
-    if not good:
-        path.unlink()
 
 
 def _kept(run_dir: Path, asked: Request, chosen: Recipe) -> dict[str, Shard]:
@@ -192,13 +177,3 @@ def _recount(path: Path, seen: _Seen) -> None:
     with path.open("rb") as lines:
         for line in lines:
             seen.add(json.loads(line), line)
-
-
-def _explain(error: Exception) -> str:
-    """One line for a person."""
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return "the disk is full: free some space, then retry"
-    text = (
-        f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
-    )
-    return " ".join(text.split())

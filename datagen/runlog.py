@@ -6,6 +6,7 @@ people and estimates; nothing that a run produces depends on them.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -20,6 +21,7 @@ from datagen import files
 VERSION = 1
 EVENTS, RESULT = "events.jsonl", "result.json"
 _PROGRESS_EVERY = 0.25  # seconds
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _MEND_BLOCK = 64 * 1024  # bytes
 
 
@@ -91,6 +93,29 @@ def succeed(run_dir: Path, metrics: dict[str, int | float], artifact: str, sha25
 def fail(run_dir: Path, error: str) -> None:
     """Write the last word of a run that could not do it, in one line."""
     _conclude(run_dir, {"v": VERSION, "ok": False, "error": error})
+
+
+def drop_failure(run_dir: Path) -> None:
+    """An earlier attempt's error is not this one's; a good result stays until it is written again."""
+    path = run_dir / RESULT
+    try:
+        good = json.loads(path.read_bytes())["ok"] is True
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good:
+        path.unlink()
+
+
+def explain(error: Exception) -> str:
+    """One line for a person."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return "the disk is full: free some space, then retry"
+    text = (
+        f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
+    )
+    return " ".join(text.split())
 
 
 def _conclude(run_dir: Path, body: dict[str, Any]) -> None:
