@@ -1,0 +1,276 @@
+"""How a JEPA learns from scenes and their captions: predictions between latents, and one objective's remedy.
+
+Tasks (each with its weight): a scene's text latent from its picture's and the reverse (`cross`), latents of
+masked words from the picture's latent and the words that are left (`words`), latents of hidden patches from those
+seen (`patches`). Nothing predicts a pixel or a word. Targets are encoded from the whole input.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.encoders import MASK, PAD, UNKNOWN, Words
+from model.jepa import objectives
+from model.jepa.config import Augment, JepaConfig, parse
+from model.jepa.net import Jepa, Towers
+from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
+
+_MOST_SCALE = 4.6  # log of the largest inverse temperature, 100, as in CLIP
+_ASSESS_BATCH = 512
+
+
+class JepaLearner(Learner):
+    """The learner of `jepa`."""
+
+    def __init__(self, config: JepaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = Jepa(config)
+        self.remedy = objectives.REMEDIES[config.objective]
+        self.teacher: Towers | None = None
+        if self.remedy.teacher:
+            self.teacher = copy.deepcopy(self.net.towers).requires_grad_(False)
+        self.register_buffer("rarity", torch.ones(config.text.vocabulary))
+
+    rarity: Tensor  # how often a word is asked for, against the others: the rarer, the more
+
+    def prepare(self, columns: Columns) -> dict[str, Tensor]:
+        """Pictures as they are, captions as numbers of words; the first captions seen make the tokenizer."""
+        image, caption = columns.get("image"), columns.get("caption")
+        size = self.config.vision.size
+        if image is None or caption is None:
+            raise ValueError("a JEPA of scenes needs the columns image and caption")
+        if image.dtype != np.uint8 or image.shape[1:] != (size, size, 3):
+            raise ValueError(f"pictures of {size} x {size} x 3 bytes are needed, not {image.shape[1:]}")
+        if caption.dtype != np.uint8 or caption.ndim != 2:
+            raise ValueError("captions are needed as bytes, padded with zeros")
+        texts = [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in caption]
+        text = self.config.text
+        if not bool(self.net.vocabulary.any()):
+            words = Words.train(texts, text.vocabulary)
+            self.net.vocabulary.copy_(words.held())
+            ids = words.encode(texts, text.length)
+            counts = torch.bincount(ids.flatten(), minlength=text.vocabulary).float()
+            rarity = (len(ids) / counts.clamp(min=1)).clamp(max=_RAREST)
+            rarity[[PAD, UNKNOWN, MASK]] = 0
+            self.rarity.copy_(rarity)
+        else:
+            ids = self.words().encode(texts, text.length)
+        longest = int((ids != PAD).sum(1).max()) if len(ids) else text.length
+        return {"image": torch.from_numpy(image), "caption": ids[:, : max(1, longest)]}
+
+    def words(self) -> Words:
+        """The tokenizer in the weights."""
+        return Words.parse(self.net.vocabulary, self.config.text.vocabulary)
+
+    def begin(self, feed: Feed, batch: int) -> State:
+        """Nothing is carried from step to step."""
+        return {}
+
+    def advance(self, feed: Feed, batch: int, state: State, progress: float) -> Step:
+        """One batch of scenes; `shown` holds each task's part of the loss."""
+        rows = feed.take(batch)
+        pictures = augment(rows["image"], self.config.augment, feed.rng)
+        loss, parts = self.loss(pictures, rows["caption"], feed.rng)
+        return Step(loss, {name: part.detach() for name, part in parts.items()})
+
+    def loss(self, pictures: Tensor, ids: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and its parts, for pictures float [B, 3, S, S] and words [B, L]."""
+        net, tasks, device = self.net, self.config.tasks, pictures.device
+        patches, tokens = net.towers.vision(pictures), net.towers.text(ids)
+        image, text = net.towers.picture(patches), net.towers.caption(tokens, ids)
+        to_image, to_text, to_patches, to_tokens = image, text, patches, tokens
+        if self.teacher is not None:
+            with torch.no_grad():
+                to_patches, to_tokens = self.teacher.vision(pictures), self.teacher.text(ids)
+                to_image, to_text = self.teacher.picture(to_patches), self.teacher.caption(to_tokens, ids)
+        parts = {
+            "cross": self._near(net.to_text(image), to_text, net.scale)
+            + self._near(net.to_picture(text), to_image, net.scale)
+        }
+        total = tasks.cross * parts["cross"]
+        if tasks.words:
+            parts["words"] = self._masked_words(image, ids, to_tokens, rng)
+            total = total + tasks.words * parts["words"]
+        if tasks.patches:
+            parts["patches"] = self._hidden_patches(pictures, to_patches, rng)
+            total = total + tasks.patches * parts["patches"]
+        if self.remedy.gaussian:
+            shape = (self.config.latent, self.config.directions)
+            directions = torch.randn(shape, generator=rng).to(device)
+            parts["gaussian"] = objectives.sigreg(image, directions) + objectives.sigreg(text, directions)
+            total = total + self.config.gaussian * parts["gaussian"]
+        return total, parts
+
+    def _near(self, predicted: Tensor, targets: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
+        if self.remedy.contrast:
+            return objectives.contrast(predicted, targets, scale.clamp(max=_MOST_SCALE).exp(), same)
+        return objectives.distance(predicted, targets)
+
+    def _masked_words(self, image: Tensor, ids: Tensor, targets: Tensor, rng: torch.Generator) -> Tensor:
+        """Latents of some masked words, rare ones first, from the picture's latent and the words left."""
+        net = self.net
+        hidden, asked = mask_words(ids, self.rarity, self.config.masked, rng)
+        left = net.towers.text(ids.masked_fill(hidden, MASK))
+        at = asked[:, :, None]
+        place = left.gather(1, at.expand(-1, -1, left.shape[2]))
+        found = net.to_words(image[:, None], place)
+        wanted = net.words(targets.gather(1, at.expand(-1, -1, targets.shape[2])))
+        real = hidden.gather(1, asked).flatten()
+        return self._near(found.flatten(0, 1)[real], wanted.flatten(0, 1)[real], net.words_scale)
+
+    def _hidden_patches(self, pictures: Tensor, targets: Tensor, rng: torch.Generator) -> Tensor:
+        """Latents of all hidden patches from the mean of those seen and the hidden one's place."""
+        net, count = self.net, self.config.vision.patches
+        order = torch.rand(len(pictures), count, generator=rng).argsort(1).to(pictures.device)
+        kept = max(1, round(self.config.seen * count))
+        keep, gone = order[:, :kept], order[:, kept:]
+        context = net.towers.vision(pictures, keep).mean(1)
+        found = net.to_patches(context[:, None], net.places[gone])
+        wanted = net.patches(targets.gather(1, gone[:, :, None].expand(-1, -1, targets.shape[2])))
+        return self._near(found.flatten(0, 1), wanted.flatten(0, 1), net.patches_scale)
+
+    def stepped(self, progress: float) -> None:
+        """The teacher follows: a moving average of the towers, their running statistics included."""
+        if self.teacher is None:
+            return
+        for slow, fast in zip(
+            [*self.teacher.parameters(), *self.teacher.buffers()],
+            [*self.net.towers.parameters(), *self.net.towers.buffers()],
+            strict=True,
+        ):
+            if slow.is_floating_point():
+                slow.lerp_(fast.detach(), 1 - self.config.follow)
+            else:
+                slow.copy_(fast)
+
+    def latents(self, data: Batch) -> dict[str, Tensor]:
+        """Published latents float32 [N, D] of `image` and `text`, and `text_from_image`, `image_from_text`.
+
+        Encoded in evaluation mode, without augmentation; a probe reads `image`.
+        """
+        found: dict[str, list[Tensor]] = {name: [] for name in _LATENTS}
+        net = self.net
+        device = net.scale.device
+        for start in range(0, len(data["image"]), _ASSESS_BATCH):
+            part = {
+                name: data[name][start : start + _ASSESS_BATCH].to(device) for name in ("image", "caption")
+            }
+            image = net.towers.picture(net.towers.vision(scaled(part["image"])))
+            text = net.towers.caption(net.towers.text(part["caption"]), part["caption"])
+            for name, rows in zip(
+                _LATENTS, (image, text, net.to_text(image), net.to_picture(text)), strict=True
+            ):
+                found[name].append(rows.float())
+        return {name: torch.cat(rows) for name, rows in found.items()}
+
+    def assess(self, data: Batch, rows: int) -> dict[str, float]:
+        """`loss` of all tasks, `rank` of the picture latents and `text_rank`, `recall` among these rows."""
+        part = {name: data[name][:rows] for name in ("image", "caption")}
+        found = self.latents(part)
+        rng = torch.Generator().manual_seed(0)
+        losses = []
+        for start in range(0, len(part["image"]), _ASSESS_BATCH):
+            pictures = scaled(part["image"][start : start + _ASSESS_BATCH])
+            losses.append(float(self.loss(pictures, part["caption"][start : start + _ASSESS_BATCH], rng)[0]))
+        there = functional.normalize(found["text_from_image"]) @ functional.normalize(found["text"]).T
+        back = functional.normalize(found["image_from_text"]) @ functional.normalize(found["image"]).T
+        own = torch.arange(len(there), device=there.device)
+        return {
+            "loss": sum(losses) / len(losses),
+            "rank": rank(found["image"]),
+            "text_rank": rank(found["text"]),
+            "recall": float((there.argmax(1) == own).float().mean() + (back.argmax(1) == own).float().mean())
+            / 2,
+        }
+
+    def split(self) -> Split:
+        """Hidden matrices apart from embeddings, norms, biases and scalars."""
+        embeddings = {self.net.towers.text.words.weight, self.net.towers.text.places}
+        matrices, others = [], []
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            plain = parameter.ndim != 2 or parameter in embeddings or name.endswith(("pos_embed", "places"))
+            (others if plain else matrices).append(parameter)
+        return Split(matrices, others)
+
+    def activation_bytes(self, batch: int) -> int:
+        """Some 16 rows of numbers as wide as the tokens for each layer and token, and the logits."""
+        vision, text, tasks = self.config.vision, self.config.text, self.config.tasks
+        looks = 1 + (self.config.seen if tasks.patches else 0)
+        reads = 2 if tasks.words else 1
+        numbers = 16 * vision.patches * vision.width * vision.depth * looks
+        numbers += 16 * text.length * text.width * text.depth * reads
+        numbers += 6 * vision.size**2 * 3
+        asked = batch * self.config.masked if tasks.words else batch
+        return 4 * (batch * int(numbers) + 4 * asked * asked)
+
+
+_LATENTS = ("image", "text", "text_from_image", "image_from_text")
+_RAREST = 200.0
+
+
+def build(options: dict[str, Any], info: DataInfo) -> JepaLearner:
+    """The learner that the options describe; ValueError in one line where they can't be."""
+    return JepaLearner(parse(options))
+
+
+def scaled(pictures: Tensor) -> Tensor:
+    """Bytes [B, S, S, 3] to float32 [B, 3, S, S] from -1 to 1."""
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def augment(pictures: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
+    """Bytes [B, S, S, 3] to float32 [B, 3, S, S]: shifted, in other light, with noise; the caption stays true."""
+    count, size, device = len(pictures), pictures.shape[1], pictures.device
+    if how.shift:
+        moves = torch.randint(-how.shift, how.shift + 1, (count, 2), generator=rng).to(device)
+        line = torch.arange(size, device=device)
+        y = (line + moves[:, :1]).clamp(0, size - 1)
+        x = (line + moves[:, 1:]).clamp(0, size - 1)
+        pictures = pictures[torch.arange(count, device=device)[:, None, None], y[:, :, None], x[:, None, :]]
+    found = scaled(pictures)
+    if how.light or how.tint:
+        drawn = torch.rand(count, 5, generator=rng).to(device) * 2 - 1
+        gain = 1 + how.light * drawn[:, :1] + how.tint * drawn[:, 2:]
+        found = found * gain[:, :, None, None] + (how.light * drawn[:, 1])[:, None, None, None]
+    if how.noise:
+        found = found + how.noise * torch.randn(found.shape, generator=rng).to(device)
+    return found
+
+
+def mask_words(ids: Tensor, rarity: Tensor, asked: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Which words [B, L] are hidden (bool), and the places of those asked for, int64 [B, K].
+
+    Each caption loses its own share of its words, from a third to all; words are drawn by `rarity` [V]. Fewer
+    than K may be hidden: the places beyond are then not among the hidden.
+    """
+    weight = rarity[ids]
+    chance = torch.rand(ids.shape, generator=rng).to(ids.device).clamp(min=1e-9)
+    order = (chance.log() / weight.clamp(min=1e-9)).masked_fill(weight == 0, -torch.inf)  # Gumbel's top-k
+    ranked = order.argsort(dim=1, descending=True)
+    length = (weight > 0).sum(1, keepdim=True)
+    share = 1 / 3 + 2 / 3 * torch.rand(len(ids), 1, generator=rng).to(ids.device)
+    gone = torch.arange(ids.shape[1], device=ids.device) < (share * length).ceil()
+    hidden = torch.zeros_like(gone).scatter_(1, ranked, gone)
+    return hidden, ranked[:, :asked]
+
+
+def rank(latents: Tensor) -> float:
+    """The effective rank (RankMe) of latents [N, D]; 1 where they are all alike, or not all finite."""
+    from model.measures import spectrum
+
+    rows = latents.double().cpu().numpy()
+    return cast(float, spectrum.effective_rank(rows)) if np.isfinite(rows).all() else 1.0
+
+
+def matrices(module: nn.Module) -> int:
+    """How many numbers a module has that learn."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
