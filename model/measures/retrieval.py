@@ -30,14 +30,11 @@ def ranks(asked: np.ndarray, answers: np.ndarray) -> np.ndarray:
     return np.asarray(nearer.sum(axis=1), dtype=np.int64)
 
 
-def recall(images: np.ndarray, texts: np.ndarray, ks: tuple[int, ...] = (1, 5)) -> dict[str, float]:
-    """`image_to_text_at_K` and `text_to_image_at_K` for latents [N, D] of which row i belongs to row i."""
-    if images.shape != texts.shape or images.ndim != 2 or not len(images):
-        raise ValueError(
-            f"as many images as texts are needed, [N, D] each, not {images.shape}, {texts.shape}"
-        )
-    found = {"image_to_text": ranks(images, texts), "text_to_image": ranks(texts, images)}
-    return {f"{name}_at_{k}": float(np.mean(rank < k)) for name, rank in found.items() for k in ks}
+def recall(asked: np.ndarray, answers: np.ndarray, k: int = 1) -> float:
+    """The share of questions [N, D] whose own answer, row i of [N, D] for row i, is among the `k` nearest."""
+    if asked.shape != answers.shape or asked.ndim != 2 or not len(asked):
+        raise ValueError(f"two equal forms [N, D] are needed, not {asked.shape} and {answers.shape}")
+    return float(np.mean(ranks(asked, answers) < k))
 
 
 def nearest(asked: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
