@@ -1,0 +1,213 @@
+"""How a reasoner learns: deep supervision with a carry, and halting.
+
+Each step of the optimizer is one refinement step of a batch of puzzles. A puzzle stays open, with its latents,
+until the network says that it is done or its steps are used up; then a fresh one takes its place. So a puzzle is
+supervised at every refinement, and gradients never reach further back than one cycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+
+from model.hrm import symmetry
+from model.hrm.config import HrmConfig
+from model.hrm.net import Net, Refined
+from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
+
+_ASSESS_ROWS = 256  # at once
+
+
+def build(options: dict[str, Any], info: DataInfo) -> HrmLearner:
+    """A reasoner of these options; ValueError where they do not hold together."""
+    return HrmLearner(HrmConfig.model_validate(options))
+
+
+class HrmLearner(Learner):
+    """The reasoner over symbolic grids: columns `question` and `answer`, [N, cells] of token ids."""
+
+    def __init__(self, config: HrmConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = Net(config)
+
+    def prepare(self, columns: Columns) -> dict[str, Tensor]:
+        """`question` and `answer` as uint8 or int16 [N, cells]; ValueError where they do not fit the model."""
+        found = {}
+        for name in ("question", "answer"):
+            if name not in columns:
+                raise ValueError(f"the data set has no column {name!r}")
+            column = columns[name]
+            if column.ndim != 2 or column.shape[1] != self.config.grid.cells or column.dtype.kind not in "ui":
+                raise ValueError(f"column {name} is not of {self.config.grid.cells} whole numbers a row")
+            if len(column) and (int(column.max()) >= self.config.vocabulary or int(column.min()) < 0):
+                raise ValueError(
+                    f"column {name} has numbers beyond the vocabulary of {self.config.vocabulary}"
+                )
+            kind = np.uint8 if self.config.vocabulary <= 256 else np.int16
+            found[name] = torch.from_numpy(np.ascontiguousarray(column.astype(kind)))
+        if len(found["question"]) != len(found["answer"]):
+            raise ValueError("there are not as many answers as questions")
+        return found
+
+    def begin(self, feed: Feed, batch: int) -> State:
+        """A batch of which every row is done, so that the first step draws all of it."""
+        net, cells = self.net, self.config.grid.cells
+        device, dtype = net.y0.device, self._dtype()
+        tokens = torch.zeros(
+            batch, cells, dtype=torch.uint8 if self.config.vocabulary <= 256 else torch.int16
+        )
+        latent = net.y0.to(dtype).expand(batch, cells, -1).contiguous()
+        return {
+            "question": tokens.to(device),
+            "answer": tokens.to(device),
+            "y": latent,
+            "z": net.z0.to(dtype).expand(batch, cells, -1).contiguous(),
+            "steps": torch.zeros(batch, dtype=torch.int64, device=device),
+            "least": torch.zeros(batch, dtype=torch.int64, device=device),
+            "open": torch.zeros(batch, dtype=torch.bool, device=device),
+        }
+
+    def advance(self, feed: Feed, batch: int, state: State, progress: float) -> Step:
+        """One refinement step of each of the `batch` puzzles; those done are replaced first."""
+        state = self._refilled(feed, state, progress)
+        refined = self._refine(state["question"], state["y"], state["z"], progress)
+        answer = state["answer"].long()
+        counted = self._counted(state["question"])
+        losses = F.cross_entropy(refined.logits.flatten(0, 1), answer.flatten(), reduction="none")
+        weights = counted / counted.sum(1, keepdim=True).clamp(min=1)
+        loss = (losses.view_as(answer) * weights).sum(1).mean()
+        with torch.no_grad():
+            right = (refined.logits.argmax(-1) == answer) | ~counted
+            exact = right.all(1)
+        shown = {"loss": loss.detach(), "exact": exact.float().mean(), "cells": right.float().mean()}
+        total = loss
+        if refined.halt is not None:
+            halting = F.binary_cross_entropy_with_logits(refined.halt, exact.float())
+            total = total + self.config.halt_weight * halting
+            shown["halt_loss"] = halting.detach()
+        return Step(total, shown, self._carried(state, refined))
+
+    def assess(self, data: Batch, rows: int) -> dict[str, float]:
+        """`loss`, `exact` (every blank right), `cells` (share of blanks right) after all refinement steps."""
+        question, answer = data["question"][:rows], data["answer"][:rows]
+        loss = exact = cells = blanks = 0.0
+        for asked, wanted in zip(question.split(_ASSESS_ROWS), answer.split(_ASSESS_ROWS), strict=True):
+            refined = self.solve(asked, self.config.steps)
+            wanted, counted = wanted.long(), self._counted(asked)
+            losses = F.cross_entropy(refined.logits.flatten(0, 1), wanted.flatten(), reduction="none")
+            right = refined.logits.argmax(-1) == wanted
+            loss += float((losses.view_as(wanted) * counted).sum())
+            cells += float((right & counted).sum())
+            blanks += float(counted.sum())
+            exact += float((right | ~counted).all(1).sum())
+        return {
+            "loss": loss / max(blanks, 1),
+            "exact": exact / max(len(question), 1),
+            "cells": cells / max(blanks, 1),
+        }
+
+    def solve(self, question: Tensor, steps: int) -> Refined:
+        """Questions [B, cells] after that many refinement steps from the beginning."""
+        y, z = self.fresh(len(question))
+        weights = self.weights()
+        for _ in range(max(steps, 1)):
+            refined = self.refine(weights, question.long(), y, z, self.config.cycles(1.0))
+            y, z = refined.y, refined.z
+        return refined
+
+    def fresh(self, rows: int) -> tuple[Tensor, Tensor]:
+        """The latents before the first step, y and z, each [rows, cells, hidden]."""
+        cells = self.config.grid.cells
+        y, z = (each.to(self._dtype()).expand(rows, cells, -1) for each in (self.net.y0, self.net.z0))
+        return y, z
+
+    def weights(self) -> dict[str, Tensor]:
+        """The network's parameters in the type of the present autocast, cast once for many calls."""
+        dtype = self._dtype()
+        return {name: each.to(dtype) for name, each in self.net.named_parameters()}
+
+    def refine(
+        self, weights: dict[str, Tensor], question: Tensor, y: Tensor, z: Tensor, cycles: tuple[int, int]
+    ) -> Refined:
+        """One refinement step with the given weights; autocast is off inside, all is in their type already."""
+        with torch.autocast(question.device.type, enabled=False):
+            refined: Refined = functional_call(self.net, weights, (question, y, z, *cycles))
+        return refined
+
+    def split(self) -> Split:
+        """Matrices of the blocks; embeddings, heads and all else."""
+        inner = {
+            id(each) for each in self.net.networks.parameters() if each.ndim == 2 and min(each.shape) > 4
+        }
+        learning = [each for each in self.parameters() if each.requires_grad]
+        return Split(
+            matrices=[each for each in learning if id(each) in inner],
+            others=[each for each in learning if id(each) not in inner],
+        )
+
+    def activation_bytes(self, batch: int) -> int:
+        """Some 12 numbers of the hidden width (and 6 of the expanded one) for each block call and cell."""
+        config = self.config
+        calls = 2 if config.gradient == "one_step" else config.cycles(1.0)[1] + 1
+        width = config.hidden * (6 + 4 * len(config.mixing)) + round(6 * config.hidden * config.expansion)
+        return 4 * batch * config.grid.cells * calls * config.layers * width
+
+    def _dtype(self) -> torch.dtype:
+        kind = self.net.y0.device.type
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+
+    def _refine(self, question: Tensor, y: Tensor, z: Tensor, progress: float) -> Refined:
+        return self.refine(self.weights(), question.long(), y, z, self.config.cycles(progress))
+
+    def _counted(self, question: Tensor) -> Tensor:
+        """Which cells are to be answered: [B, N]."""
+        if self.config.loss_on == "blanks":
+            return question == self.config.blank
+        return torch.ones_like(question, dtype=torch.bool)
+
+    def _refilled(self, feed: Feed, state: State, progress: float) -> State:
+        """The state with a fresh puzzle in every row that is not open."""
+        done = (~state["open"]).nonzero().squeeze(1)
+        if not len(done):
+            return state
+        config = self.config
+        drawn = feed.take(len(done))
+        device = state["question"].device
+        question, answer = drawn["question"].cpu(), drawn["answer"].cpu()
+        if config.augment == "sudoku":
+            question, answer = symmetry.sudoku(question, answer, config.grid, feed.rng)
+        elif config.augment == "square":
+            question, answer = symmetry.square(question, answer, config.grid, feed.rng)
+        share = config.reveal * (1 - 2 * progress)
+        if share > 0:
+            question = symmetry.reveal(question, answer, config.blank, share, feed.rng)
+        explores = torch.rand(len(done), generator=feed.rng) < config.exploration
+        least = torch.randint(1, config.steps + 1, (len(done),), generator=feed.rng)
+        y, z = self.fresh(len(done))
+        fresh = {
+            "question": question.to(device),
+            "answer": answer.to(device),
+            "y": y,
+            "z": z,
+            "steps": torch.zeros_like(state["steps"][done]),
+            "least": torch.where(explores, least, 1).to(device),
+            "open": torch.ones_like(state["open"][done]),
+        }
+        return {
+            name: each.to(fresh[name].dtype).index_copy(0, done, fresh[name]) for name, each in state.items()
+        }
+
+    @torch.no_grad()
+    def _carried(self, state: State, refined: Refined) -> State:
+        """The state after the step: who goes on, and with which latents."""
+        steps = state["steps"] + 1
+        going = steps < self.config.steps
+        if refined.halt is not None:
+            going &= (refined.halt <= 0) | (steps < state["least"])
+        return {**state, "y": refined.y.detach(), "z": refined.z.detach(), "steps": steps, "open": going}

@@ -1,0 +1,97 @@
+"""The recurrent network: two latents, an answer `y` (slow) and a scratchpad `z` (fast), refined in cycles.
+
+One refinement step is `h_cycles` cycles; in a cycle z is renewed `l_cycles` times from itself, y and the question,
+then y once from itself and z. All cycles but the last run without gradients and keep nothing for the backward
+pass. With one network for both levels this is the tiny recursive model; with two, the hierarchical one.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.hrm.config import HrmConfig
+from model.hrm.mixers import Gated, mixer, weight
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What a refinement step gives."""
+
+    y: Tensor  # [B, N, D]
+    z: Tensor  # [B, N, D]; y itself where the hierarchy is ablated
+    logits: Tensor  # [B, N, V], fp32
+    halt: Tensor | None  # [B], fp32: log-odds that the answer is right; None where halting is ablated
+
+
+class Block(nn.Module):
+    """Mixing between cells, then an MLP within each; normed after each sum."""
+
+    def __init__(self, config: HrmConfig) -> None:
+        super().__init__()
+        self.mixers = nn.ModuleList(mixer(name, config) for name in config.mixing)
+        self.mlp = Gated(config.hidden, round(config.hidden * config.expansion))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, D] to the same."""
+        width = x.shape[-1:]
+        mixed = x
+        for each in self.mixers:
+            mixed = mixed + each(x)
+        x = F.rms_norm(mixed, width)
+        return F.rms_norm(x + self.mlp(x), width)
+
+
+class Net(nn.Module):
+    """The reasoner's network."""
+
+    y0: Tensor
+    z0: Tensor
+
+    def __init__(self, config: HrmConfig) -> None:
+        super().__init__()
+        self.flat = "hierarchy" in config.ablate
+        self.one_step = config.gradient == "one_step"
+        count = 1 if self.flat else config.networks
+        self.embed = nn.Parameter(torch.randn(config.vocabulary, config.hidden))
+        self.networks = nn.ModuleList(
+            nn.Sequential(*(Block(config) for _ in range(config.layers))) for _ in range(count)
+        )
+        self.head = weight(config.vocabulary, config.hidden)
+        halting = "halting" not in config.ablate
+        self.halt = nn.Parameter(torch.zeros(1, config.hidden)) if halting else None
+        self.halt_bias = nn.Parameter(torch.full((1,), config.halt_bias)) if halting else None
+        for name in ("y0", "z0"):
+            self.register_buffer(name, nn.init.trunc_normal_(torch.empty(config.hidden), std=1.0, a=-2, b=2))
+
+    def forward(self, question: Tensor, y: Tensor, z: Tensor, h_cycles: int, l_cycles: int) -> Refined:
+        """One refinement step of questions [B, N] (token ids) from latents y and z [B, N, D]."""
+        asked = F.embedding(question, self.embed)
+        for cycle in range(h_cycles):
+            last = cycle == h_cycles - 1
+            with nullcontext() if last else torch.no_grad():
+                y, z = self._cycle(asked, y, z, l_cycles, last)
+        halt = None
+        if self.halt is not None:
+            halt = F.linear(y.mean(1), self.halt, self.halt_bias).squeeze(-1).float()
+        return Refined(y, z, F.linear(y, self.head).float(), halt)
+
+    def _cycle(self, asked: Tensor, y: Tensor, z: Tensor, l_cycles: int, last: bool) -> tuple[Tensor, Tensor]:
+        slow, fast = self.networks[-1], self.networks[0]
+        if self.flat:  # one latent that is its own answer, and as many calls as with two
+            for call in range(l_cycles + 1):
+                with self._kept(last and call == l_cycles):
+                    y = fast(y + asked)
+            return y, y
+        for call in range(l_cycles):
+            with self._kept(last and call == l_cycles - 1):
+                z = fast(z + (y + asked))
+        return slow(y + z), z
+
+    def _kept(self, last: bool) -> torch.no_grad | nullcontext[None]:
+        """Without gradients where only the last call has them, and this is not it."""
+        return torch.no_grad() if self.one_step and not last else nullcontext()
