@@ -1,8 +1,8 @@
 """The encoders of the senses: pictures and words become rows of latents; sound has a place, empty as yet.
 
 An encoder gives latents per token and, where asked, sees only some of them. What is learnt from these, and
-how they become the one published latent, is the matter of `model/jepa`. `build("audio")` says in one line that
-there is no such encoder. Vision is a ViT of timm's; words are told apart by a tokenizer that is trained
+how they become the one published latent, is the matter of `model/jepa`. `build("audio")` says in one line
+that there is no such encoder. Vision is a ViT of timm's; words are told apart by a tokenizer that is trained
 here on the captions of the data set and travels inside the weights, as a tensor of bytes.
 """
 

@@ -1,14 +1,14 @@
 """How a JEPA learns from scenes and their captions: predictions between latents, and one objective's remedy.
 
 Tasks (each with its weight): a scene's text latent from its picture's and the reverse (`cross`), latents of
-masked words from the picture's latent and the words that are left (`words`), latents of hidden patches from those
-seen (`patches`). Nothing predicts a pixel or a word. Targets are encoded from the whole input.
+masked words from the picture's latent and the words that are left (`words`), latents of hidden patches from
+those seen (`patches`). Nothing predicts a pixel or a word. Targets are encoded from the whole input.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -186,14 +186,14 @@ class JepaLearner(Learner):
             "loss": sum(losses) / len(losses),
             "rank": rank(found["image"]),
             "text_rank": rank(found["text"]),
-            "recall": float((there.argmax(1) == own).float().mean() + (back.argmax(1) == own).float().mean())
-            / 2,
+            "recall": float((torch.stack([there.argmax(1), back.argmax(1)]) == own).float().mean()),
         }
 
     def split(self) -> Split:
         """Hidden matrices apart from embeddings, norms, biases and scalars."""
         embeddings = {self.net.towers.text.words.weight, self.net.towers.text.places}
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in self.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -228,7 +228,7 @@ def scaled(pictures: Tensor) -> Tensor:
 
 
 def augment(pictures: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
-    """Bytes [B, S, S, 3] to float32 [B, 3, S, S]: shifted, in other light, with noise; the caption stays true."""
+    """Bytes [B, S, S, 3] to float32 [B, 3, S, S]: shifted, in other light, noisy; the caption stays true."""
     count, size, device = len(pictures), pictures.shape[1], pictures.device
     if how.shift:
         moves = torch.randint(-how.shift, how.shift + 1, (count, 2), generator=rng).to(device)
@@ -268,9 +268,4 @@ def rank(latents: Tensor) -> float:
     from model.measures import spectrum
 
     rows = latents.double().cpu().numpy()
-    return cast(float, spectrum.effective_rank(rows)) if np.isfinite(rows).all() else 1.0
-
-
-def matrices(module: nn.Module) -> int:
-    """How many numbers a module has that learn."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return spectrum.effective_rank(rows) if np.isfinite(rows).all() else 1.0

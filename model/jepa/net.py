@@ -1,7 +1,7 @@
-"""The joint-embedding net: a picture and its caption become one latent each, and each is predicted from the other.
+"""The joint-embedding net: a picture and its caption become a latent each, either predicted from the other.
 
-The published latent `z` is one row of numbers for either modality (96 by default). Probes, retrieval and rank all
-read it; nothing else is published. What predicts is beside it and is used in training and for retrieval.
+The published latent `z` is one row of numbers for either modality (96 by default). Probes, retrieval and rank
+all read it; nothing else is published. What predicts is beside it and is used in training and for retrieval.
 """
 
 from __future__ import annotations

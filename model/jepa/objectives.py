@@ -2,8 +2,8 @@
 
 Predicting one latent from another is done perfectly by latents that are all alike. Each objective has its own
 remedy: SIGReg holds their distribution near an isotropic Gaussian (LeJEPA, Balestriero and LeCun, arXiv
-2511.08544), a teacher that follows slowly gives targets that no gradient can flatten (I-JEPA, arXiv 2301.08243),
-contrast asks for the right one among many (InfoNCE over predicted latents, as in VL-JEPA, arXiv 2512.10942).
+2511.08544), a teacher that follows slowly gives targets that no gradient can flatten (I-JEPA, 2301.08243),
+contrast asks for the right one among many (InfoNCE over predicted latents, as in VL-JEPA, 2512.10942).
 `combined` is contrast with SIGReg; `none` has no remedy and is there to collapse, as the control.
 """
 
@@ -40,9 +40,9 @@ REMEDIES: dict[Objective, Remedy] = {
 
 
 def sigreg(latents: Tensor, directions: Tensor) -> Tensor:
-    """How far latents [N, D] are from a standard Gaussian along random directions [D, K]: the Epps-Pulley statistic.
+    """How far latents [N, D] are from a standard Gaussian along random directions [D, K].
 
-    The mean over directions of N times the weighted square distance between the empirical characteristic
+    The Epps-Pulley statistic: the mean over directions of N times the weighted square distance between the empirical characteristic
     function and the Gaussian's. About 1 for Gaussian samples of any number, of the order of N for collapsed
     ones. In float32 whatever autocast says: differences of means of cosines don't survive bfloat16.
     """
