@@ -1,10 +1,10 @@
 """What the training loop trains: the one contract between the loop and each model.
 
-A learner is a module that can take one step of learning and can be assessed. It knows nothing of optimizers,
-checkpoints, devices' memory or run folders; the loop (`model/train.py`) knows nothing of puzzles or pictures.
-Everything that decides the next step's numbers is either a parameter or buffer of the module, in the `State`
-that `advance` gives back, or in the feed; the loop keeps all three in each checkpoint, so a resumed run goes on
-to the very same numbers.
+A learner is a module that can take one step of learning and can be assessed. It knows nothing of
+optimizers, checkpoints, devices' memory or run folders; the loop (`model/train.py`) knows nothing of
+puzzles or pictures. Everything that decides the next step's numbers is either a parameter or buffer of the
+module, in the `State` that `advance` gives back, or in the feed; the loop keeps all three in each
+checkpoint, so a resumed run goes on to the very same numbers.
 
 A learner is named in a request. `model/learners.py` finds `build(options, info) -> Learner` for that name:
 `options` is the `model` part of the configuration, which the learner checks (ValueError, in one line), and
@@ -28,12 +28,12 @@ Columns = Mapping[str, np.ndarray]
 Batch = Mapping[str, Tensor]
 """Rows of a data set as tensors, on the learner's device; the first axis counts rows."""
 State = dict[str, Tensor]
-"""What a learner carries from one step to the next (latents, open puzzles); empty where it carries nothing."""
+"""What a learner carries from step to step (latents, open puzzles); empty where it carries nothing."""
 
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a learner may know of its data when it is built: enough to size itself; kept in each checkpoint."""
+    """What a learner may know of its data when it is built, to size itself; kept in each checkpoint."""
 
     recipe: str
     options: Mapping[str, Any]  # of the recipe, complete, as the manifest has them
@@ -74,7 +74,7 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, columns: Columns) -> dict[str, Tensor]:
-        """The columns that `advance` and `assess` read, as tensors on the CPU; ValueError for foreign data."""
+        """The columns that `advance` and `assess` read, as tensors on the CPU; ValueError if foreign."""
 
     @abstractmethod
     def begin(self, feed: Feed, batch: int) -> State:
@@ -88,7 +88,7 @@ class Learner(nn.Module, ABC):
         torch's global generator, never from elsewhere.
         """
 
-    def stepped(self, progress: float) -> None:  # noqa: B027 - most learners have nothing to do
+    def stepped(self, progress: float) -> None:
         """Called after each step of the optimizer, without gradients (a slow teacher follows here)."""
 
     @abstractmethod
