@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write(file: FileIO | BinaryIO, data: bytes) -> None:
+def write(file: FileIO | BinaryIO, data: bytes | memoryview) -> None:
     """Write all of `data`: an unbuffered file may take only a part of it before it says why."""
     rest = memoryview(data)
     while rest:

@@ -1,8 +1,8 @@
 """What a recipe is, where recipes come from, and what its options may be.
 
-A recipe turns a seed into rows. Row i depends on the seed, the options and i alone, so any range of rows
-can be made anywhere, in any order, again. Recipes are found by the entry-point group `jetbox.recipes`; the
-built-in ones stand in the same group.
+A recipe turns a seed into rows, one object each (`Recipe`) or as columns of numbers (`ColumnRecipe`). Row i
+depends on the seed, the options and i alone, so any range of rows can be made anywhere, in any order, again.
+Recipes are found by the entry-point group `jetbox.recipes`; the built-in ones stand in the same group.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 from datagen.errors import RecipeError, RequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
 
 GROUP = "jetbox.recipes"
 Options = Mapping[str, Any]
@@ -85,12 +90,62 @@ class Recipe(Protocol):
         """Rows start to stop - 1, each with the fields of `datagen.rows`; options are complete."""
 
 
+class ColumnRecipe(Protocol):
+    """A recipe whose rows are numbers of fixed shape: puzzles, pictures, texts as bytes padded with zeros."""
+
+    @property
+    def name(self) -> str:
+        """The name of the entry point."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same seed gives other bytes."""
+
+    @property
+    def form(self) -> str:
+        """`columns`."""
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """What can be set."""
+
+    def columns(self, options: Options) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """The dtype and the shape of a row of each column; among them `split` (uint8) and `key` (uint64)."""
+
+    def make(self, seed: int, start: int, stop: int, options: Options) -> dict[str, np.ndarray]:
+        """Rows start to stop - 1 of every column; options are complete.
+
+        `key` is a hash of the canonical form of a row's problem, `split` (0 train, 1 test) follows from it.
+        """
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A recipe that says what the numbers of its columns stand for."""
+
+    def legend(self, options: Options) -> dict[str, Any]:
+        """Kept in the manifest: words by their numbers, names of fields."""
+
+
+@runtime_checkable
+class Given(Protocol):
+    """A recipe that may draw on what was put into the run's folder before it started."""
+
+    def bind(self, run_dir: Path, seed: int, count: int) -> tuple[ColumnRecipe, str]:
+        """The recipe that makes the rows, and where they come from; BrokenData where the given is broken."""
+
+
+def is_columns(recipe: Recipe | ColumnRecipe) -> TypeGuard[ColumnRecipe]:
+    """Whether a recipe's rows are columns; one that says nothing of its form has rows."""
+    return getattr(recipe, "form", "rows") == "columns"
+
+
 def names() -> list[str]:
     """The recipes that are installed."""
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
-def load(name: str) -> Recipe:
+def load(name: str) -> Recipe | ColumnRecipe:
     """The recipe of this name; RequestError names those there are."""
     found = list(entry_points(group=GROUP, name=name))
     if not found:
@@ -100,7 +155,7 @@ def load(name: str) -> Recipe:
             f"recipe {name} is offered by several packages: {', '.join(e.value for e in found)}"
         )
     try:
-        recipe: Recipe = found[0].load()
+        recipe: Recipe | ColumnRecipe = found[0].load()
     except Exception as error:  # the code of another package: whatever it raises, the run says which it was
         raise RecipeError(f"recipe {name} ({found[0].value}) can't be loaded: {error}") from error
     if recipe.name != name:

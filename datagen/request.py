@@ -18,7 +18,9 @@ MAX_SEED = 2**63 - 1
 MAX_COUNT = 1_000_000_000
 MAX_SHARDS = 10_000
 MAX_BYTES = 1024 * 1024
-_KEYS = {"schema", "recipe", "seed", "count", "shards", "options"}
+MAX_WORKERS = 256
+_KEYS = {"schema", "recipe", "seed", "count", "shards", "options", "workers"}
+_OPTIONAL = {"options", "shards", "workers"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Request:
     count: int
     shards: int
     options: dict[str, Any]
+    workers: int = 1  # processes that make columns; changes no byte
 
     def ranges(self) -> list[tuple[int, int]]:
         """Start and stop of the rows of each shard; sizes differ by one at most."""
@@ -38,7 +41,8 @@ class Request:
 
     def key(self, version: str) -> str:
         """A name for exactly these bytes: the request, its options complete, and the recipe's version."""
-        body = json.dumps({**asdict(self), "version": version}, sort_keys=True)
+        asked = {name: value for name, value in asdict(self).items() if name != "workers"}
+        body = json.dumps({**asked, "version": version}, sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()
 
 
@@ -61,13 +65,14 @@ def parse(body: Any) -> Request:
     if not isinstance(body, dict):
         raise RequestError(f"{REQUEST} must hold an object")
     problems = [f"no key {name!r}" for name in sorted(body.keys() - _KEYS)]
-    problems += [f"{name} is missing" for name in sorted(_KEYS - {"options", "shards"} - body.keys())]
+    problems += [f"{name} is missing" for name in sorted(_KEYS - _OPTIONAL - body.keys())]
     if "schema" in body and body["schema"] != SCHEMA:
         problems.append(f"schema must be {SCHEMA}")
     if not isinstance(body.get("recipe", ""), str):
         problems.append("recipe must be text")
     count = body.get("count", 1)
     limits = {"seed": (0, MAX_SEED), "count": (1, MAX_COUNT), "shards": (1, MAX_SHARDS)}
+    limits["workers"] = (1, MAX_WORKERS)
     for name, (low, high) in limits.items():
         value = body.get(name, low)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -78,4 +83,5 @@ def parse(body: Any) -> Request:
         problems.append("options must be an object")
     if problems:
         raise RequestError(f"{REQUEST}: " + "; ".join(problems))
-    return Request(body["recipe"], body["seed"], count, body.get("shards", 1), body.get("options", {}))
+    shards, workers = body.get("shards", 1), body.get("workers", 1)
+    return Request(body["recipe"], body["seed"], count, shards, body.get("options", {}), workers)

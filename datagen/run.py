@@ -14,17 +14,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from datagen import files, manifest, recipe, request, rows, runlog
+from datagen import files, manifest, recipe, request, resume, rows, runlog
 from datagen.distinct import Distinct
-from datagen.errors import DataError, RecipeError
+from datagen.errors import DataError, RecipeError, RequestError
 from datagen.manifest import MANIFEST, Manifest, Shard, shard_name
-from datagen.recipe import Recipe
+from datagen.recipe import ColumnRecipe, Recipe
 from datagen.request import Request
+from datagen.resume import DATA
 from datagen.runlog import RunLog
 
-DATA = "data"
 _BATCH = 200  # rows between two looks at the clock
 
 
@@ -64,10 +64,25 @@ def _generate(run_dir: Path) -> None:
     asked = request.read(run_dir)
     chosen = recipe.load(asked.recipe)
     asked = replace(asked, options=recipe.complete(chosen.options, asked.options))
+    (run_dir / DATA).mkdir(exist_ok=True)
+    if recipe.is_columns(chosen):
+        _columns_run(run_dir, chosen, asked)
+    else:
+        _rows_run(run_dir, cast(Recipe, chosen), asked)
+
+
+def _columns_run(run_dir: Path, chosen: ColumnRecipe, asked: Request) -> None:
+    try:
+        from datagen import column_run  # its libraries come with an extra
+    except ModuleNotFoundError as error:
+        raise RequestError(f"{asked.recipe} needs {error.name}: pip install 'jetbox[model]'") from error
+    column_run.generate(run_dir, chosen, asked)
+
+
+def _rows_run(run_dir: Path, chosen: Recipe, asked: Request) -> None:
     data = run_dir / DATA
-    data.mkdir(exist_ok=True)
-    kept = _kept(run_dir, asked, chosen)
-    _tidy(run_dir, data, kept, complete=len(kept) == asked.shards)
+    kept = resume.kept(run_dir, asked, chosen.version, "rows")
+    resume.tidy(run_dir, kept, complete=len(kept) == asked.shards)
     seen, shards = _Seen(), []
     with RunLog(run_dir) as log:
         log.emit("phase", name="generate", resumed=bool(kept))
@@ -104,35 +119,6 @@ def _generate(run_dir: Path) -> None:
         "distinct_tasks": len(seen.tasks),
     }
     runlog.succeed(run_dir, metrics, f"{DATA}/{MANIFEST}", sha256)
-
-
-def _kept(run_dir: Path, asked: Request, chosen: Recipe) -> dict[str, Shard]:
-    """The shards of this very request that are whole, by name."""
-    key = asked.key(chosen.version)
-    wanted = {f"{DATA}/{shard_name(n)}": stop - start for n, (start, stop) in enumerate(asked.ranges())}
-    recorded = {
-        event["path"]: event.get("sha256")
-        for event in runlog.checkpoints(run_dir)
-        if event.get("key") == key and event.get("path") in wanted
-    }
-    kept = {}
-    for where, sha256 in recorded.items():
-        path = run_dir / where
-        if path.is_file() and manifest.digest(path) == sha256:
-            kept[path.name] = Shard(path.name, wanted[where], path.stat().st_size, sha256)
-    return kept
-
-
-def _tidy(run_dir: Path, data: Path, kept: dict[str, Shard], *, complete: bool) -> None:
-    """Remove what an interrupted or different run left: a word on rows not there, halves, other shards."""
-    for path in data.glob(".*.tmp"):
-        path.unlink()
-    if not complete:  # first of all: no word on rows that are about to go
-        (run_dir / runlog.RESULT).unlink(missing_ok=True)
-        (data / MANIFEST).unlink(missing_ok=True)
-    for path in data.glob("shard-*.jsonl"):
-        if path.name not in kept:
-            path.unlink()
 
 
 def _make(

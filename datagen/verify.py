@@ -36,9 +36,36 @@ def _problems(data_dir: Path, manifest: Manifest) -> Iterator[str]:
     if sum(shard.rows for shard in manifest.shards) != manifest.count:
         yield f"the shards' rows do not add up to {manifest.count}"
     named = {shard.path for shard in manifest.shards}
-    for path in sorted(data_dir.glob("shard-*.jsonl")):
+    for path in sorted([*data_dir.glob("shard-*.jsonl"), *data_dir.glob("shard-*.safetensors")]):
         if path.name not in named:
             yield f"{path.name} is not in the manifest"
+    if manifest.form == "columns":
+        yield from _column_problems(data_dir, manifest)
+    else:
+        yield from _row_problems(data_dir, manifest)
+
+
+def _column_problems(data_dir: Path, manifest: Manifest) -> Iterator[str]:
+    from datagen import columns
+
+    totals, whole = columns.Totals(manifest.columns), True
+    for shard in manifest.shards:
+        try:
+            totals.add(columns.read(data_dir / shard.path, manifest.columns, shard))
+        except BrokenData as error:
+            whole = False
+            yield str(error)
+    if not whole or not manifest.shards:
+        return
+    if totals.content() != manifest.content_sha256:
+        yield "the rows are not those of content_sha256"
+    if totals.splits() != manifest.splits:
+        yield f"the splits are {totals.splits()}, not {manifest.splits}"
+    if shared := totals.shared():
+        yield f"train and test share {shared} problems"
+
+
+def _row_problems(data_dir: Path, manifest: Manifest) -> Iterator[str]:
     content, splits, ids, inputs = hashlib.sha256(), Counter[str](), Distinct(), Distinct()
     sides = {split: Distinct() for split in rows.SPLITS}
     for shard in manifest.shards:

@@ -122,7 +122,8 @@ def _distance(shape: str, x: Field, y: Field) -> Field:
         a, b = np.abs(x), np.abs(y)
         return np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1))
     if shape == "ring":
-        return np.abs(_length(x, y) - 0.75) - 0.25
+        band: Field = np.abs(_length(x, y) - 0.75) - 0.25
+        return band
     return _star(x, y)
 
 

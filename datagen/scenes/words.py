@@ -18,6 +18,15 @@ TOPICS = ("count", "count-of", "exists", "colour", "shape", "size", "position", 
 RELATIONS = ("left of", "right of", "above", "below")
 CAPTION, QUESTION, ANSWER = 192, 96, 16  # bytes of a text in a column
 WORDINGS = 6
+LEGEND = {
+    "objects": ["shape", "colour", "size", "cell", "present"],
+    "shape": list(SHAPES),
+    "colour": list(COLOURS),
+    "size": list(SIZES),
+    "cell": list(CELLS),
+    "topic": list(TOPICS),
+}
+"""The words of the numbers in the columns, as the manifest keeps them."""
 _PLACED = {"middle": "in", "left": "on", "right": "on"}
 _WHERE = tuple(f"{_PLACED.get(cell, 'at')} the {cell}" for cell in CELLS)
 _DRAWN = 8  # numbers a question may use up

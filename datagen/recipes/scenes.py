@@ -1,0 +1,47 @@
+"""Scenes as recipes of columns; numpy is loaded when rows are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datagen.recipe import One, Option, Options, Whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Stills:
+    """`image/scenes`: pictures of one to three objects, with captions, questions and answers."""
+
+    name: str = "image/scenes"
+    version: str = "1"
+    form: str = "columns"
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """`size`: pixels a side; `objects`: at most; `wordings`: how many ways of saying it."""
+        return {"size": One(32, (32, 64)), "objects": Whole(3, 1, 3), "wordings": Whole(6, 1, 6)}
+
+    def columns(self, options: Options) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """The dtype and row shape of each column."""
+        from datagen.scenes import stills
+
+        return stills.columns(options)
+
+    def make(self, seed: int, start: int, stop: int, options: Options) -> dict[str, np.ndarray]:
+        """Rows start to stop - 1."""
+        from datagen.scenes import stills
+
+        return stills.make(seed, start, stop, options)
+
+    def legend(self, options: Options) -> dict[str, Any]:
+        """The words of the numbers in `objects` and `topic`."""
+        from datagen.scenes import words
+
+        return words.LEGEND
+
+
+STILLS = Stills()
