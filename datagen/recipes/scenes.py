@@ -44,4 +44,36 @@ class Stills:
         return words.LEGEND
 
 
-STILLS = Stills()
+@dataclass(frozen=True)
+class Moving:
+    """`video/scenes`: one to three objects that drift and bounce, with their velocities and paths."""
+
+    name: str = "video/scenes"
+    version: str = "1"
+    form: str = "columns"
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """`size`: pixels a side; `frames`: of each scene; `objects`: at most."""
+        return {"size": One(32, (32, 64)), "frames": Whole(8, 2, 16), "objects": Whole(3, 1, 3)}
+
+    def columns(self, options: Options) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """The dtype and row shape of each column."""
+        from datagen.scenes import moving
+
+        return moving.columns(options)
+
+    def make(self, seed: int, start: int, stop: int, options: Options) -> dict[str, np.ndarray]:
+        """Rows start to stop - 1."""
+        from datagen.scenes import moving
+
+        return moving.make(seed, start, stop, options)
+
+    def legend(self, options: Options) -> dict[str, Any]:
+        """The words of the numbers in `objects`; velocities and centres are in quarter pixels, x before y."""
+        from datagen.scenes import words
+
+        return words.LEGEND | {"velocity": ["x", "y"], "centres": ["x", "y"]}
+
+
+STILLS, MOVING = Stills(), Moving()

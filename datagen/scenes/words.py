@@ -17,7 +17,8 @@ NUMBERS = ("zero", "one", "two", "three")
 TOPICS = ("count", "count-of", "exists", "colour", "shape", "size", "position", "relation")
 RELATIONS = ("left of", "right of", "above", "below")
 CAPTION, QUESTION, ANSWER = 192, 96, 16  # bytes of a text in a column
-WORDINGS = 6
+WORDINGS, MOVING_WORDINGS = 6, 3
+MOVING_CAPTION = 256  # bytes
 LEGEND = {
     "objects": ["shape", "colour", "size", "cell", "present"],
     "shape": list(SHAPES),
@@ -100,6 +101,25 @@ def caption(row: list[Thing], wording: int) -> str:
         return f"{_listed(plain[::-1])}, {number} object{s} in all"
     whole = [f"the {shape} {where} is {size} and {colour}" for shape, colour, size, where in said]
     return f"{number} shape{s}. {'. '.join(whole)}."
+
+
+def moving_caption(row: list[Thing], ways: list[list[int]], wording: int) -> str:
+    """Everything in a moving scene; a way is the sign of the velocity along x and y."""
+    number, s = NUMBERS[len(row)], "" if len(row) == 1 else "s"
+    said = [(*each.words, _way(*way)) for each, way in zip(row, ways, strict=False)]
+    if wording == 0:
+        parts = [f"a {size} {colour} {shape} {where} {way}" for shape, colour, size, where, way in said]
+        return f"{number} object{s}: {_listed(parts)}"
+    if wording == 1:
+        parts = [f"{where} a {size} {colour} {shape} {way}" for shape, colour, size, where, way in said]
+        return f"{'; '.join(parts)}: {number} object{s}"
+    parts = [f"the {size} {colour} {shape} {where} is {way}" for shape, colour, size, where, way in said]
+    return f"{number} object{s}. {'. '.join(parts)}."
+
+
+def _way(x: int, y: int) -> str:
+    across, down = ("", "right", "left")[x], ("", "down", "up")[y]
+    return f"moving {' and '.join(filter(None, (down, across)))}" if across or down else "standing still"
 
 
 def question(row: list[Thing], pick: Pick) -> tuple[int, str, str]:
