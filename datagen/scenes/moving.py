@@ -70,7 +70,7 @@ def make(seed: int, start: int, stop: int, options: Mapping[str, Any]) -> dict[s
 
 
 def _velocities(draws: Draws, objects: Bytes, spots: Ints, side: int) -> Ints:
-    """[N, 3, 2]: quarter pixels a frame along x and y, away from a wall that is near; zero for what stands."""
+    """[N, 3, 2]: quarter pixels a frame along x and y, away from a near wall; zero for what stands."""
     speed = (SLOWEST + draws.below(FASTEST - SLOWEST + 1, MOST)) * side // 32
     way = draws.below(8, MOST)
     way = way + (way >= 4)  # the eight neighbours of the middle of 3 x 3

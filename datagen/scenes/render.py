@@ -120,7 +120,8 @@ def _distance(shape: str, x: Field, y: Field) -> Field:
         return np.maximum(y - 0.9, (2 * np.abs(x) - y - 1) / math.sqrt(5))
     if shape == "cross":
         a, b = np.abs(x), np.abs(y)
-        return np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1))
+        cross: Field = np.minimum(np.maximum(a - 1, b - 0.34), np.maximum(a - 0.34, b - 1))
+        return cross
     if shape == "ring":
         band: Field = np.abs(_length(x, y) - 0.75) - 0.25
         return band
