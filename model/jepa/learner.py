@@ -171,7 +171,12 @@ class JepaLearner(Learner):
         return {name: torch.cat(rows) for name, rows in found.items()}
 
     def assess(self, data: Batch, rows: int) -> dict[str, float]:
-        """`loss` of all tasks, `rank` of the picture latents and `text_rank`, `recall` among these rows."""
+        """`loss` of all tasks, `recall` among these rows, and the signs of collapse.
+
+        `rank` of the picture latents and `text_rank` fall where latents lie along few directions; `spread`, the
+        mean deviation of a picture latent's dimensions, where all fall onto one point: what is left of them
+        there is rounding, which has any rank.
+        """
         part = {name: data[name][:rows] for name in ("image", "caption")}
         found = self.latents(part)
         rng = torch.Generator().manual_seed(0)
@@ -186,6 +191,7 @@ class JepaLearner(Learner):
             "loss": sum(losses) / len(losses),
             "rank": rank(found["image"]),
             "text_rank": rank(found["text"]),
+            "spread": float(found["image"].std(0).mean()),
             "recall": float((torch.stack([there.argmax(1), back.argmax(1)]) == own).float().mean()),
         }
 

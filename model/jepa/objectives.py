@@ -42,9 +42,10 @@ REMEDIES: dict[Objective, Remedy] = {
 def sigreg(latents: Tensor, directions: Tensor) -> Tensor:
     """How far latents [N, D] are from a standard Gaussian along random directions [D, K].
 
-    The Epps-Pulley statistic: the mean over directions of N times the weighted square distance between the empirical characteristic
-    function and the Gaussian's. About 1 for Gaussian samples of any number, of the order of N for collapsed
-    ones. In float32 whatever autocast says: differences of means of cosines don't survive bfloat16.
+    This is the Epps-Pulley statistic: the mean over directions of N times the weighted square distance
+    between the empirical characteristic function and the Gaussian's. About 1 for Gaussian samples of any
+    number, of the order of N for collapsed ones. In float32 whatever autocast says: differences of means of
+    cosines don't survive bfloat16.
     """
     with torch.autocast(latents.device.type, enabled=False):
         z = latents.float() @ functional.normalize(directions.float(), dim=0)
