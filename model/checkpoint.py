@@ -49,6 +49,7 @@ class Meta:
     memory: dict[str, Any]  # of the loop: what is best, the breaker's history, time consumed, precision
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> bytes, sha256
     version: int = VERSION
+    seal: str = ""  # SHA-256 over all the other fields
 
     def info(self) -> DataInfo:
         """What the learner was told of its data."""
@@ -93,6 +94,7 @@ def save(run_dir: Path, meta: Meta, model: Mapping[str, Tensor], train: Mapping[
             each: _write(aside / each, tensors) for each, tensors in ((WEIGHTS, model), (TRAIN, train))
         }
         body = asdict(meta) | {"files": written}
+        body["seal"] = _seal(body)
         text = json.dumps(body, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
         files.replace(aside / META, text)
         aside.replace(folder)
@@ -235,6 +237,11 @@ def _meta(folder: Path) -> Meta:
         raise CheckpointError(f"{path} is broken: {error}") from None
 
 
+def _seal(body: Mapping[str, Any]) -> str:
+    rest = {each: value for each, value in body.items() if each != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def _parsed(body: dict[str, Any]) -> Meta:
     wanted = Meta.__dataclass_fields__.keys()
     if body.keys() != wanted:
@@ -246,6 +253,8 @@ def _parsed(body: dict[str, Any]) -> Meta:
     ]
     if wrong:
         raise ValueError(f"its {', '.join(wrong)} can't be right")
+    if body["seal"] != _seal(body):
+        raise ValueError("it was altered: it has not its checksum")
     for each in (WEIGHTS, TRAIN):
         entry = body["files"].get(each)
         if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
