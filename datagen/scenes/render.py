@@ -115,7 +115,7 @@ def _distance(shape: str, x: Field, y: Field) -> Field:
     if shape == "circle":
         return _length(x, y) - 1
     if shape == "square":
-        return np.maximum(np.abs(x), np.abs(y)) - 0.88
+        return np.maximum(np.abs(x), np.abs(y)) - 1
     if shape == "triangle":  # upright: the slopes have the normals (+-2, -1) / sqrt 5
         return np.maximum(y - 0.9, (2 * np.abs(x) - y - 1) / math.sqrt(5))
     if shape == "cross":
