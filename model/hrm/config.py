@@ -31,11 +31,8 @@ class Grid(_Part):
     def _boxes_fill_it(self) -> Self:
         if (self.box_rows is None) != (self.box_columns is None):
             raise ValueError("give both box_rows and box_columns, or neither")
-        if (
-            self.box_rows
-            and self.box_columns
-            and (self.rows % self.box_rows or self.columns % self.box_columns)
-        ):
+        high, wide = self.box_rows or 1, self.box_columns or 1
+        if self.rows % high or self.columns % wide:
             raise ValueError("the boxes do not fill the grid")
         if self.cells > MOST_CELLS:
             raise ValueError(f"a grid has at most {MOST_CELLS} cells")

@@ -1,8 +1,8 @@
 """How a reasoner learns: deep supervision with a carry, and halting.
 
-Each step of the optimizer is one refinement step of a batch of puzzles. A puzzle stays open, with its latents,
-until the network says that it is done or its steps are used up; then a fresh one takes its place. So a puzzle is
-supervised at every refinement, and gradients never reach further back than one cycle.
+Each step of the optimizer is one refinement step of a batch of puzzles. A puzzle stays open, with its
+latents, until the network says that it is done or its steps are used up; then a fresh one takes its place. So
+a puzzle is supervised at every refinement, and gradients never reach further back than one cycle.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from model.hrm.net import Net, Refined
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
 
 _ASSESS_ROWS = 256  # at once
+_KINDS = 3  # rows, columns, boxes: a matrix of so many rows is a table of them, and no map
 
 
 def build(options: dict[str, Any], info: DataInfo) -> HrmLearner:
@@ -35,9 +36,10 @@ class HrmLearner(Learner):
         super().__init__()
         self.config = config
         self.net = Net(config)
+        self._token = torch.uint8 if config.vocabulary <= 256 else torch.int16
 
     def prepare(self, columns: Columns) -> dict[str, Tensor]:
-        """`question` and `answer` as uint8 or int16 [N, cells]; ValueError where they do not fit the model."""
+        """`question` and `answer` as uint8 or int16 [N, cells]; ValueError where they do not fit."""
         found = {}
         for name in ("question", "answer"):
             if name not in columns:
@@ -46,11 +48,8 @@ class HrmLearner(Learner):
             if column.ndim != 2 or column.shape[1] != self.config.grid.cells or column.dtype.kind not in "ui":
                 raise ValueError(f"column {name} is not of {self.config.grid.cells} whole numbers a row")
             if len(column) and (int(column.max()) >= self.config.vocabulary or int(column.min()) < 0):
-                raise ValueError(
-                    f"column {name} has numbers beyond the vocabulary of {self.config.vocabulary}"
-                )
-            kind = np.uint8 if self.config.vocabulary <= 256 else np.int16
-            found[name] = torch.from_numpy(np.ascontiguousarray(column.astype(kind)))
+                raise ValueError(f"column {name} has numbers beyond a vocabulary of {self.config.vocabulary}")
+            found[name] = torch.from_numpy(column.astype(np.int64)).to(self._token)
         if len(found["question"]) != len(found["answer"]):
             raise ValueError("there are not as many answers as questions")
         return found
@@ -59,9 +58,7 @@ class HrmLearner(Learner):
         """A batch of which every row is done, so that the first step draws all of it."""
         net, cells = self.net, self.config.grid.cells
         device, dtype = net.y0.device, self._dtype()
-        tokens = torch.zeros(
-            batch, cells, dtype=torch.uint8 if self.config.vocabulary <= 256 else torch.int16
-        )
+        tokens = torch.zeros(batch, cells, dtype=self._token)
         latent = net.y0.to(dtype).expand(batch, cells, -1).contiguous()
         return {
             "question": tokens.to(device),
@@ -97,7 +94,7 @@ class HrmLearner(Learner):
         """`loss`, `exact` (every blank right), `cells` (share of blanks right) after all refinement steps."""
         question, answer = data["question"][:rows], data["answer"][:rows]
         loss = exact = cells = blanks = 0.0
-        for asked, wanted in zip(question.split(_ASSESS_ROWS), answer.split(_ASSESS_ROWS), strict=True):
+        for asked, wanted in zip(_parts(question), _parts(answer), strict=True):
             refined = self.solve(asked, self.config.steps)
             wanted, counted = wanted.long(), self._counted(asked)
             losses = F.cross_entropy(refined.logits.flatten(0, 1), wanted.flatten(), reduction="none")
@@ -106,11 +103,8 @@ class HrmLearner(Learner):
             cells += float((right & counted).sum())
             blanks += float(counted.sum())
             exact += float((right | ~counted).all(1).sum())
-        return {
-            "loss": loss / max(blanks, 1),
-            "exact": exact / max(len(question), 1),
-            "cells": cells / max(blanks, 1),
-        }
+        blanks = max(blanks, 1.0)
+        return {"loss": loss / blanks, "exact": exact / max(len(question), 1), "cells": cells / blanks}
 
     def solve(self, question: Tensor, steps: int) -> Refined:
         """Questions [B, cells] after that many refinement steps from the beginning."""
@@ -135,7 +129,7 @@ class HrmLearner(Learner):
     def refine(
         self, weights: dict[str, Tensor], question: Tensor, y: Tensor, z: Tensor, cycles: tuple[int, int]
     ) -> Refined:
-        """One refinement step with the given weights; autocast is off inside, all is in their type already."""
+        """One refinement step with the given weights; autocast is off inside, their type rules."""
         with torch.autocast(question.device.type, enabled=False):
             refined: Refined = functional_call(self.net, weights, (question, y, z, *cycles))
         return refined
@@ -168,7 +162,7 @@ class HrmLearner(Learner):
     def _counted(self, question: Tensor) -> Tensor:
         """Which cells are to be answered: [B, N]."""
         if self.config.loss_on == "blanks":
-            return question == self.config.blank
+            return question.eq(self.config.blank or 0)
         return torch.ones_like(question, dtype=torch.bool)
 
     def _refilled(self, feed: Feed, state: State, progress: float) -> State:
@@ -199,9 +193,10 @@ class HrmLearner(Learner):
             "least": torch.where(explores, least, 1).to(device),
             "open": torch.ones_like(state["open"][done]),
         }
-        return {
-            name: each.to(fresh[name].dtype).index_copy(0, done, fresh[name]) for name, each in state.items()
-        }
+        kept = {
+            name: each.to(fresh[name].dtype) for name, each in state.items()
+        }  # the loop may begin in fp32
+        return {name: each.index_copy(0, done, fresh[name]) for name, each in kept.items()}
 
     @torch.no_grad()
     def _carried(self, state: State, refined: Refined) -> State:
@@ -211,3 +206,7 @@ class HrmLearner(Learner):
         if refined.halt is not None:
             going &= (refined.halt <= 0) | (steps < state["least"])
         return {**state, "y": refined.y.detach(), "z": refined.z.detach(), "steps": steps, "open": going}
+
+
+def _parts(rows: Tensor) -> list[Tensor]:
+    return [rows[start : start + _ASSESS_ROWS] for start in range(0, len(rows), _ASSESS_ROWS)]

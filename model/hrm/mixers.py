@@ -1,7 +1,7 @@
 """How cells learn of each other: five ways, each from [B, N, D] to [B, N, D].
 
-`tokens` and `attention` know nothing of the board. `lines`, `units` and `local` know its geometry: which cells
-share a row, a column, a box, or an edge. None knows what a digit means, or that digits may not repeat.
+`tokens` and `attention` know nothing of the board. `lines`, `units` and `local` know its geometry: which
+cells share a row, a column, a box, or an edge. None knows what a digit means, or that digits may not repeat.
 
 Costs in multiplications a cell, for N cells in lines of S, width D and expansion E: tokens 3 E N D; attention
 4 D^2 + 2 N D; lines 3 x 2 E S D; units about 2 E D^2 x 3 / S; local 9 D.

@@ -1,8 +1,9 @@
 """The recurrent network: two latents, an answer `y` (slow) and a scratchpad `z` (fast), refined in cycles.
 
-One refinement step is `h_cycles` cycles; in a cycle z is renewed `l_cycles` times from itself, y and the question,
-then y once from itself and z. All cycles but the last run without gradients and keep nothing for the backward
-pass. With one network for both levels this is the tiny recursive model; with two, the hierarchical one.
+One refinement step is `h_cycles` cycles; in a cycle z is renewed `l_cycles` times from itself, y and the
+question, then y once from itself and z. All cycles but the last run without gradients and keep nothing for
+the backward pass. With one network for both levels this is the tiny recursive model; with two, the
+hierarchical one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Drawing a puzzle in another of its forms, so that a training row rarely comes twice in the same dress.
 
-The symmetries are those by which train and test are told apart (the canonical form leaves them out), so no form of
-a training puzzle is a test puzzle.
+The symmetries are those by which train and test are told apart (the canonical form leaves them out), so no
+form of a training puzzle is a test puzzle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _orders(rows: int, length: int, rng: torch.Generator) -> Tensor:
 
 
 def sudoku(question: Tensor, answer: Tensor, grid: Grid, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Digits renamed, bands, stacks and their lines in another order, perhaps transposed: both [B, N], as given.
+    """Digits renamed; bands, stacks, and lines within them in another order; perhaps transposed. [B, N] both.
 
     0 stays 0. Transposed only where the boxes are square, half the time.
     """
@@ -55,7 +55,7 @@ def square(question: Tensor, answer: Tensor, grid: Grid, rng: torch.Generator) -
 
 
 def reveal(question: Tensor, answer: Tensor, blank: int | None, share: float, rng: torch.Generator) -> Tensor:
-    """Questions of which that share of the rows has a random part of its blanks filled in: [B, N], as given."""
+    """Questions of which that share of the rows has a random part of its blanks filled in: [B, N]."""
     count = len(question)
     chosen = torch.rand(count, 1, generator=rng) < share
     part = torch.rand(count, 1, generator=rng)

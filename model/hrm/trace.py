@@ -1,0 +1,58 @@
+"""What went on while a puzzle was refined: for pictures, for a consistency score, for a calibrated doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.hrm.learner import HrmLearner
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One row for each cycle; C is the refinement steps times the H cycles of each, B the puzzles."""
+
+    answers: Tensor  # int64 [C, B, N]
+    y_change: Tensor  # float [C, B]: how far y moved, as a share of its length before
+    z_change: Tensor  # float [C, B]
+    halt: Tensor  # float [C, B]: log-odds that the answer is right; NaN where halting is ablated
+    doubt: Tensor  # float [C, B]: 1 - the mean probability of the cells' answers
+    cycles_a_step: int
+
+    @property
+    def agreement(self) -> Tensor:
+        """Share of the cells on which each cycle agrees with the one before: [C - 1, B]."""
+        return (self.answers[1:] == self.answers[:-1]).float().mean(-1)
+
+    @property
+    def consistency(self) -> Tensor:
+        """0 to 1 for each puzzle, [B]: the mean agreement over the later half of the cycles; 1 of one."""
+        agreed = self.agreement
+        return agreed[len(agreed) // 2 :].mean(0) if len(agreed) else torch.ones(self.answers.shape[1])
+
+
+def trace(learner: HrmLearner, question: Tensor, steps: int) -> Trace:
+    """Questions [B, N] refined `steps` times from the beginning, without noise."""
+    high, low = learner.config.cycles(1.0)
+    question = question.long()
+    rows: list[tuple[Tensor, ...]] = []
+    with torch.no_grad():
+        weights = learner.weights()
+        y, z = learner.fresh(len(question))
+        for _ in range(max(1, steps) * high):  # a step of H cycles is H steps of one
+            refined = learner.refine(weights, question, y, z, (1, low))
+            sure = refined.logits.softmax(-1).amax(-1).mean(-1)
+            unknown = torch.full_like(sure, torch.nan)
+            halt = unknown if refined.halt is None else refined.halt
+            moved = _change(y, refined.y), _change(z, refined.z)
+            rows.append((refined.logits.argmax(-1), *moved, halt, 1 - sure))
+            y, z = refined.y, refined.z
+    return Trace(*(torch.stack(column) for column in zip(*rows, strict=True)), cycles_a_step=high)
+
+
+def _change(before: Tensor, after: Tensor) -> Tensor:
+    """[B, N, D] twice to [B]."""
+    before, after = before.float().flatten(1), after.float().flatten(1)
+    return (after - before).norm(dim=1) / before.norm(dim=1).clamp(min=1e-9)
