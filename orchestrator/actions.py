@@ -90,13 +90,50 @@ class Run(Action):
     module: str
     request: dict[str, Any]
     timeout: float | None
+    memory: int = 0  # bytes that it takes of what models and runs share; 0: nothing worth keeping a ledger of
+    pins: dict[str, str] = field(default_factory=dict)  # files below the root that it stands on -> SHA-256
 
     key = "run"
 
     @property
     def title(self) -> str:
         """What runs."""
-        return str(self.request.get("recipe") or self.module)
+        asked = self.request
+        return str(asked.get("recipe") or asked.get("suite") or asked.get("learner") or self.module)
+
+
+@dataclass(frozen=True)
+class Resolve(Action):
+    """Work out the complete request of a run: from the ticket, the repository and what landed before it."""
+
+    task: ClassVar[str] = "Prepare"
+    number: int  # from 0: a person who chose something lighter makes it be worked out again
+    what: str  # train or eval
+    options: dict[str, Any]  # the ticket's `with`
+    changes: dict[str, Any]  # what a person chose since, as `set` has it
+
+    @property
+    def key(self) -> str:
+        """One for each choice."""
+        return f"resolve:{self.number}"
+
+    title = "the complete request"
+
+
+@dataclass(frozen=True)
+class Estimate(Action):
+    """Reckon the memory that a training run would take, before anyone is asked to start it."""
+
+    task: ClassVar[str] = "Prepare"
+    number: int
+    request: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """One for each choice."""
+        return f"estimate:{self.number}"
+
+    title = "memory it would take"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ from orchestrator.gates.gate import GATES
 
 BUILT_IN = {
     "schema": "every row of the data set has the fields its manifest promises",
-    "deterministic": "made again from the same seed, the data set has the same bytes",
-    "provenance": "the data set's manifest says where it comes from, and its files are the ones it names",
+    "deterministic": "made again from the same seed, a data set has the same bytes, a model the same weights",
+    "provenance": "the data says where it comes from and its files are those it names; a model names it",
+    "resumes": "a training run that is killed and started again comes to the same numbers and weights",
+    "offline": "a run works with no network, which it tries to reach and cannot",
+    "regression": "no figure of an evaluation has fallen behind its baseline",
     **GATES,
 }
 """Checks that need no definition in `checks.yaml`, with what each holds."""

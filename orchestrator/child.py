@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         durable.replace(run_dir / PROCESS, _line(own_identity()))
         _yield_to_others()
         deny_network()
-        status = importlib.import_module(_main_module(module)).main(run_dir)
+        status = importlib.import_module(main_module(module)).main(run_dir)
         if not (run_dir / RESULT).exists():
             _fail(run_dir, f"{module} ended without writing {RESULT}")
             return 1
@@ -56,7 +56,8 @@ def main(argv: list[str]) -> int:
         lock.release()
 
 
-def _main_module(name: str) -> str:
+def main_module(name: str) -> str:
+    """The module that works for a name: a package stands for its `__main__`."""
     spec = importlib.util.find_spec(name)
     return f"{name}.__main__" if spec and spec.submodule_search_locations is not None else name
 

@@ -22,6 +22,7 @@ from orchestrator.actions import (
     Command,
     Decision,
     End,
+    Estimate,
     Land,
     Probe,
     Propose,
@@ -44,6 +45,7 @@ from orchestrator.models.base import Service
 from orchestrator.perform import landed_result, perform, planned
 from orchestrator.place import Control, Halted, NoRoom, Performed, Place, Turn, mark
 from orchestrator.process import end_marked
+from orchestrator.ready import ground
 from orchestrator.sandbox.sandbox import Sandbox
 from orchestrator.world import World
 from state.blobs import Blobs
@@ -51,10 +53,12 @@ from state.canonical import digest
 from state.events import Event, New
 from state.journal import DiskFull, Journal
 from state.workspace import Workspace
+from tickets.values import is_ticket_id
 
 _WORK = (
     Command,
     Run,
+    Estimate,
     Verify,
     Rehearse,
     Call,
@@ -312,6 +316,9 @@ class Conductor:
             turn=self.shop.turn,
             models=self.shop.models,
             checks=self._checks(attempt),
+            artifacts=self._artifacts(attempt),
+            base=self._base,
+            tell=self._tell,
         )
 
     def _inputs(self, attempt: Attempt) -> dict[str, str]:
@@ -324,9 +331,29 @@ class Conductor:
             if ticket in found
         }
 
+    def _artifacts(self, attempt: Attempt) -> Mapping[str, Mapping[str, Any]]:
+        """What the tickets have landed that a `with` names."""
+        return self.shop.journal.views.artifacts(sorted(_named(attempt.spec.get("with"))))
+
+    def _tell(self, note: str) -> None:
+        self.shop.write(New("ticket.note", {"note": note}, self.ticket))
+
+    def _base(self) -> tuple[str, str]:
+        """Why there is no base ('' where there is one), and where it stands."""
+        why, _, commit = ground(self.shop.repo, self.shop.config)
+        return why, commit
+
     def _anchor(self) -> str:
         seq, chain = self.shop.journal.head()
         return f"{seq}:{chain.hex()[:32]}"
+
+
+def _named(value: Any) -> set[str]:
+    """The tickets that stand as values inside a `with`."""
+    if is_ticket_id(value):
+        return {value}
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return {name for each in inner for name in _named(each)}
 
 
 def is_full(error: BaseException) -> bool:

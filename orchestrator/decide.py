@@ -41,7 +41,7 @@ from orchestrator.asking import asked, evidence, not_accepted, outdated, superse
 from orchestrator.attempt import Attempt, Outcome
 from orchestrator.budget import exceeded, time_left
 from orchestrator.checks import Check
-from orchestrator.kinds.base import Kind
+from orchestrator.kinds.base import Foresees, Kind
 from orchestrator.notable import notable
 from orchestrator.permission import permission
 from orchestrator.world import World
@@ -105,7 +105,13 @@ def _decide(attempt: Attempt, kind: Kind, checks: Sequence[Check], world: World)
         return Wait(TAKEN)
     if void := outdated(attempt, world):
         return void
-    if ask := permission(attempt, checks, world, _approvals(attempt, kind)):
+    facts: tuple[str, Mapping[str, Any]] = ("", {})
+    if isinstance(kind, Foresees):
+        if first := kind.foresee(attempt, world):
+            blocked = world.obstacle if isinstance(first, Action) and not isinstance(first, Close) else None
+            return Wait(blocked) if blocked else first
+        facts = kind.facts(attempt, world)
+    if ask := permission(attempt, checks, world, _approvals(attempt, kind), facts):
         return ask
     if budget := exceeded(attempt, world, ("time",)):
         return budget
@@ -278,7 +284,31 @@ def _accept_artifact(attempt: Attempt, checks: Sequence[Check], world: World) ->
     assert run is not None  # the kind's work is done
     artifact = dict(run.result["artifact"])
     takes = [Verify(check, "artifact", "", artifact["sha256"], time_left(attempt)) for check in checks]
-    return _take(attempt, takes, world) or _end(attempt, "landed", "", result={"artifact": artifact})
+    if verdict := _take(attempt, takes, world) or _accept_unknown(attempt, takes, world):
+        return verdict
+    return _end(attempt, "landed", "", result={"artifact": artifact})
+
+
+def _accept_unknown(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision | None:
+    """Checks that could not be taken on an artifact: a person may accept it without them, nobody else."""
+    unknown = {
+        take.check.name: str(o.result["skipped"])
+        for take in takes
+        if (o := attempt.done.get(take.key)) and o.result.get("skipped")
+    }
+    if not unknown:
+        return None
+    told = "; ".join(f"{name}: {why}" for name, why in unknown.items())
+    question = f"accept it without what could not be checked? {told}"
+    subject = {
+        "ticket": attempt.ticket,
+        "attempt": attempt.number,
+        "question": question,
+        "tree": takes[0].tree,
+        "unknown": unknown,
+        **evidence(attempt, world),
+    }
+    return asked(attempt, Propose("question", question, subject))
 
 
 def _take(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision | None:

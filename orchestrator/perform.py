@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator import landing, runs, worktrees
+from orchestrator import landing, run_action, runs, side_runs, worktrees
 from orchestrator.actions import (
     Act,
     Action,
@@ -22,12 +22,14 @@ from orchestrator.actions import (
     Call,
     Close,
     Command,
+    Estimate,
     FollowUp,
     Land,
     Merge,
     Prepare,
     Probe,
     Rehearse,
+    Resolve,
     Restore,
     Run,
     Verify,
@@ -37,13 +39,13 @@ from orchestrator.agent.calling import call
 from orchestrator.attempt import Attempt
 from orchestrator.followup import follow_up
 from orchestrator.git import GitError, Repo, stamp
-from orchestrator.place import Halted, Performed, Place, spawn
-from orchestrator.receipts import second_run, verify
+from orchestrator.place import Performed, Place, spawn
+from orchestrator.receipts import verify
+from orchestrator.run_action import STOP_GRACE, run
 from orchestrator.sandbox.sandbox import BROKEN, SAID
 from orchestrator.snapshot import unrecordable
-
-RUN_DEATHS = 3  # a child run that dies this often without a result has failed
-_STOP_GRACE = 10.0  # seconds a child run gets to write a last checkpoint
+from orchestrator.training.resolve import resolve
+from orchestrator.training.sizing import estimate
 
 
 def perform(action: Action, attempt: Attempt, place: Place) -> Performed:
@@ -109,55 +111,6 @@ def _command(action: Command, attempt: Attempt, place: Place) -> Performed:
 def trash_ref(ticket: str, attempt: int) -> str:
     """Where the work of an attempt that did not land is kept."""
     return f"refs/jetbox/trash/{ticket}/{attempt}"
-
-
-# Child runs -----------------------------------------------------------------------------------------
-
-
-def _run(action: Run, attempt: Attempt, place: Place) -> Performed:
-    """Start the child, or take up one that lives; follow it; leave it alone when the engine goes."""
-    folder = place.workspace.run(attempt.ticket, attempt.number)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    deaths = 0
-    try:
-        runs.start(folder, action.module, action.request)
-    except runs.RunError as error:
-        return Performed("failed", {"why": str(error)})
-    tail, seen = runs.Tail(folder), []
-    while True:
-        events = tail.read()
-        seen += [event for event in events if event.get("type") == "progress"]
-        if any(event.get("type") == "progress" for event in events):
-            now = runs.progress(seen[-200:])
-            eta = None if now.eta_low is None or now.eta_high is None else (now.eta_low, now.eta_high)
-            place.progress(now.fraction, eta)
-        if place.control.stop.wait(0.0 if events else 0.05):
-            if place.control.leave:
-                raise Halted
-            runs.stop(folder, _STOP_GRACE)
-            return Performed("interrupted", {"why": "stopped"}, seconds=time.monotonic() - began)
-        if action.timeout is not None and time.monotonic() - began > action.timeout:
-            runs.stop(folder, _STOP_GRACE)
-            return Performed("interrupted", {"why": "timeout"}, seconds=time.monotonic() - began)
-        if events or runs.alive(folder):
-            continue
-        seconds = time.monotonic() - began
-        if found := runs.result(folder):
-            return _run_result(found, folder, place, seconds)
-        deaths += 1
-        if deaths >= RUN_DEATHS:
-            why = f"the run died {deaths} times without a result: {runs.OUTPUT} in its folder says more"
-            return Performed("failed", {"why": why}, seconds=seconds)
-        runs.start(folder, action.module, action.request)
-
-
-def _run_result(found: runs.Result, folder: Path, place: Place, seconds: float) -> Performed:
-    if not found.ok or found.artifact is None:
-        return Performed("failed", {"why": found.error or "the run made no artifact"}, seconds=seconds)
-    path = (folder / found.artifact.path).relative_to(place.workspace.root).as_posix()
-    artifact = {"path": path, "sha256": found.artifact.sha256, "run": folder.name}
-    return Performed("done", {"artifact": artifact, "metrics": dict(found.metrics)}, seconds=seconds)
 
 
 # Merge, receipts, rehearsal -------------------------------------------------------------------------
@@ -267,10 +220,9 @@ def _close(action: Close, attempt: Attempt, place: Place) -> Performed:
     """Whatever did not land is in the trash before anything of it goes away."""
     folder = place.workspace.run(attempt.ticket, attempt.number)
     if action.state != "landed" and folder.is_dir():
-        runs.stop(folder, _STOP_GRACE)
-    if (again := second_run(attempt, place)).is_dir():  # a check that was cut off
-        runs.stop(again, 1.0)
-        shutil.rmtree(again, ignore_errors=True)
+        runs.stop(folder, STOP_GRACE)
+        place.models.release(run_action.holder(attempt))
+    side_runs.sweep(place.workspace, attempt)  # of a check or an estimate that was cut off
     place.workspace.live(attempt.ticket, attempt.number).unlink(missing_ok=True)
     place.workspace.stream(attempt.ticket, attempt.number).unlink(missing_ok=True)
     shutil.rmtree(place.workspace.flight(attempt.ticket, attempt.number), ignore_errors=True)
@@ -315,7 +267,9 @@ _DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
     Prepare: _prepare,
     Restore: _restore,
     Command: _command,
-    Run: _run,
+    Run: run,
+    Resolve: resolve,
+    Estimate: estimate,
     Merge: _merge,
     Verify: verify,
     Rehearse: _rehearse,

@@ -6,7 +6,8 @@ so has the content of the question, and it is asked again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from orchestrator import unknown
 from orchestrator.actions import Decision, Propose, Void
@@ -19,18 +20,23 @@ _NAMED = 8  # of what is new, in one line; the subject holds all
 
 
 def permission(
-    attempt: Attempt, checks: Sequence[Check], world: World, approvals: Collection[str]
+    attempt: Attempt,
+    checks: Sequence[Check],
+    world: World,
+    approvals: Collection[str],
+    facts: tuple[str, Mapping[str, Any]] = ("", {}),
 ) -> Decision | None:
     """The question that is open before any work; None when nothing is, or all was answered with yes.
 
-    `approvals` are what the kind and the ticket want to be asked for, whatever the commands are.
+    `approvals` are what the kind and the ticket want to be asked for, whatever the commands are; `facts` what
+    a kind has found out about the start, as a few words and as parts of the subject.
     """
     lines = unknown.commands(attempt.spec, checks)
     programs = unknown.new_programs(lines, world.known)
     naming = [line for line in lines if unknown.hosts(line)]
     questions = []
     if "start" in approvals or programs:
-        questions.append(_start(attempt, world, programs, "start" in approvals))
+        questions.append(_start(attempt, world, programs, "start" in approvals, facts))
     if "network" in approvals or naming:
         questions.append(_network(attempt, world, naming))
     for question in questions:
@@ -39,10 +45,18 @@ def permission(
     return _idle(attempt, {question.kind for question in questions})
 
 
-def _start(attempt: Attempt, world: World, programs: Sequence[str], wanted: bool) -> Propose:
+def _start(
+    attempt: Attempt,
+    world: World,
+    programs: Sequence[str],
+    wanted: bool,
+    facts: tuple[str, Mapping[str, Any]],
+) -> Propose:
     goal = attempt.spec["goal"]
-    said = [f"start: {goal}"] if wanted else []
+    words, more = facts
+    said = [f"start: {goal}" + (f" ({words})" if words else "")] if wanted else []
     subject = {
+        **more,
         "ticket": attempt.ticket,
         "attempt": attempt.number,
         "revision": attempt.revision,

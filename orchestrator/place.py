@@ -90,6 +90,12 @@ class Place:
     turn: Turn
     models: Service
     checks: Sequence[Check] = ()
+    artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # landed, of tickets it names
+    base: Callable[[], tuple[str, str]] = lambda: (
+        "there is no base here",
+        "",
+    )  # why there is none; its commit
+    tell: Callable[[str], None] = lambda _: None  # the ticket's line on the board
 
     def worktree(self, attempt: Attempt) -> Path:
         """The attempt's worktree, made again at its last checkpoint if somebody took it away."""

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
-from orchestrator import process, runs, worktrees
+from orchestrator import run_checks, worktrees
 from orchestrator.actions import Verify
 from orchestrator.attempt import Attempt
-from orchestrator.checks import Check, within
+from orchestrator.checks import Check
 from orchestrator.gates import gate
-from orchestrator.place import Halted, Performed, Place, spawn
+from orchestrator.place import Performed, Place, spawn
 from orchestrator.sandbox.sandbox import BROKEN, SAID
 
 
 def verify(action: Verify, attempt: Attempt, place: Place) -> Performed:
     """Take the receipt that the action names.
 
-    What cannot be evaluated is red, never green; a gate whose tool is not here is neither, but skipped.
+    What cannot be evaluated is red, never green; a gate whose tool is not here, and a check that nothing here
+    can take, are neither, but skipped.
     """
     check = action.check
     exit_code: int | None = None
@@ -52,11 +47,12 @@ def verify(action: Verify, attempt: Attempt, place: Place) -> Performed:
     elif check.file and action.commit:
         passed, summary = _file(check, place.repo.show_file(action.tree, check.file))
     elif check.metric:
-        run = attempt.ok("run")
-        passed, summary = within(check, run.result["metrics"].get(check.metric) if run else None)
+        passed, summary = run_checks.metric(check, attempt)
     elif check.built_in and not check.gate and not action.commit:
-        passed, output = _built_in(check.built_in, attempt, place)
-        summary = "holds" if passed else (output.decode("utf-8", "replace").splitlines() or ["fails"])[0]
+        taken = run_checks.take(check.built_in, attempt, place)
+        passed, summary = bool(taken.passed), taken.summary
+        if taken.passed is None:
+            more = {"skipped": summary}
     elif check.asks == "human":
         passed, summary = True, "a person says so"
     else:
@@ -89,35 +85,3 @@ def _file(check: Check, content: bytes | None) -> tuple[bool, str]:
     if check.contains and check.contains.encode() not in content:
         return False, f"{check.file} does not contain {check.contains!r}"
     return True, "is there"
-
-
-def _built_in(name: str, attempt: Attempt, place: Place) -> tuple[bool, bytes]:
-    run = attempt.ok("run")
-    assert run is not None
-    data = (place.workspace.root / run.result["artifact"]["path"]).parent
-    if name in ("schema", "provenance"):
-        command = [sys.executable, "-P", "-m", "datagen.verify", str(data)]
-        done = subprocess.run(command, capture_output=True, check=False, env=process.environment())
-        return done.returncode == 0, done.stdout + done.stderr
-    return _deterministic(run.result["artifact"]["sha256"], attempt, place)
-
-
-def _deterministic(wanted: str, attempt: Attempt, place: Place) -> tuple[bool, bytes]:
-    """Make it again in a folder of its own, from the same request, and compare."""
-    first, again = place.workspace.run(attempt.ticket, attempt.number), second_run(attempt, place)
-    request = json.loads((first / runs.REQUEST).read_text())
-    runs.start(again, "datagen", request)
-    while runs.alive(again):
-        if place.control.stop.wait(0.05):
-            runs.stop(again, 1.0)
-            raise Halted
-    found = runs.result(again)
-    same = found is not None and found.artifact is not None and found.artifact.sha256 == wanted
-    shutil.rmtree(again, ignore_errors=True)
-    return same, b"the same bytes\n" if same else b"made again, its bytes are others\n"
-
-
-def second_run(attempt: Attempt, place: Place) -> Path:
-    """The run folder in which an attempt's data set is made a second time."""
-    first = place.workspace.run(attempt.ticket, attempt.number)
-    return first.with_name(f"{first.name}-again")

@@ -31,8 +31,9 @@ _OWN = words(
 
 def commands(spec: Mapping[str, Any], checks: Iterable[Check]) -> tuple[str, ...]:
     """Every command line that an attempt under this spec would run: steps, checks, rollback."""
-    steps = (spec.get("with") or {}).get("steps") or ()
-    lines = [step["run"] if isinstance(step, Mapping) else step for step in steps]
+    steps = (spec.get("with") or {}).get("steps")  # of a training run, a number
+    listed = steps if isinstance(steps, list | tuple) else ()
+    lines = [step["run"] if isinstance(step, Mapping) else step for step in listed]
     lines += [check.run for check in checks if check.run]
     rollback = values.rollback(spec.get("rollback") or "revert")
     if isinstance(rollback, values.ByShell):

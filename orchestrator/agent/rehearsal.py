@@ -20,7 +20,7 @@ from orchestrator.agent.work import next_step
 from orchestrator.attempt import apply
 from orchestrator.checks import Check
 from orchestrator.git import Repo
-from orchestrator.models.base import Chosen, Heard, Reply
+from orchestrator.models.base import Chosen, Heard, Nobody, Reply
 from orchestrator.providers.base import Request, Usage
 from orchestrator.world import World
 from state.events import Event
@@ -89,7 +89,7 @@ def rehearse(
     raise ValueError(f"the replies to {ticket} do not lead to its end")
 
 
-class _Given:
+class _Given(Nobody):
     """A service that gives replies from a list and remembers what it was asked."""
 
     def __init__(self, chosen: Chosen, replies: Sequence[str]) -> None:
@@ -110,12 +110,3 @@ class _Given:
         text = self._replies.pop(0)
         self.asked.append(Asked(request, text))
         return Reply("", text, Usage())
-
-    def warm(self, roles: Sequence[str]) -> None:
-        pass
-
-    def show(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass

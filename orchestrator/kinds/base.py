@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,6 +40,19 @@ class Kind(Protocol):
 
     def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
         """What this kind needs and does not find on this machine, with the cure. May look; never changes."""
+        ...
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A kind that finds something out before anyone is asked to start, and shows it with the question."""
+
+    def foresee(self, attempt: Attempt, world: World) -> Decision | None:
+        """The next thing to find out or to ask; None once all is known."""
+        ...
+
+    def facts(self, attempt: Attempt, world: World) -> tuple[str, dict[str, Any]]:
+        """Once all is known: words for the start proposal, and what its subject holds beside the ticket."""
         ...
 
 

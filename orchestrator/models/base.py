@@ -98,6 +98,28 @@ class Service(Protocol):
         """Bring the models of these roles into memory beside other work."""
         ...
 
+    def room(self) -> tuple[str, int]:
+        """Which memory models and runs share (`gpu` or `ram`), and the bytes of it that one may take."""
+        ...
+
+    def hold(
+        self, who: str, bytes_: int, stop: threading.Event, waits: Callable[[str], None] = lambda _: None
+    ) -> bool:
+        """Give a run the memory: models end what they answer and leave; False where `stop` came first.
+
+        Raises:
+            NoModel: it can never fit, or other programs hold the memory for too long.
+        """
+        ...
+
+    def adopt(self, who: str, bytes_: int) -> None:
+        """Take note of a run that is at work already, started by an engine before this one."""
+        ...
+
+    def release(self, who: str) -> None:
+        """A run has ended. Releasing what is not held does nothing."""
+        ...
+
     def show(self) -> None:
         """Keep the picture of the machine (`state/machine.py`) up to date from now on."""
         ...
@@ -126,6 +148,25 @@ class Nobody:
 
     def warm(self, roles: Sequence[str]) -> None:
         """There is nothing to warm."""
+
+    def room(self) -> tuple[str, int]:
+        """All that the machine has free: no model shares it."""
+        from orchestrator.models import devices
+
+        seen = devices.look()
+        return devices.kind(seen), devices.pool(seen)[1]
+
+    def hold(
+        self, who: str, bytes_: int, stop: threading.Event, waits: Callable[[str], None] = lambda _: None
+    ) -> bool:
+        """Nobody else is there to wait for."""
+        return not stop.is_set()
+
+    def adopt(self, who: str, bytes_: int) -> None:
+        """Nobody keeps a ledger."""
+
+    def release(self, who: str) -> None:
+        """Nobody waits for it."""
 
     def show(self) -> None:
         """There is nothing to show."""

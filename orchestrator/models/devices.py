@@ -29,6 +29,11 @@ def pool(devices: Iterable[Device]) -> tuple[int, int]:
     return sum(each.total for each in used), sum(each.free for each in used)
 
 
+def kind(devices: Iterable[Device]) -> str:
+    """Where models go: `gpu`, or `ram` where there is no graphics card."""
+    return "gpu" if any(each.kind == "gpu" for each in devices) else "ram"
+
+
 def hottest(devices: Iterable[Device]) -> float | None:
     """Degrees Celsius of the hottest card; None where nothing tells."""
     told = [each.celsius for each in devices if each.celsius is not None]

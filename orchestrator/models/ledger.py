@@ -282,6 +282,10 @@ class Ledger:
         if (hold := self._held.get((want.what, want.who))) is not None:
             self._held[want.what, want.who] = replace(hold, busy=max(0, hold.busy - 1), last=now, by=want.by)
 
+    def adopt(self, who: str, bytes_: int, wall: int = 0) -> None:
+        """A run is in memory already, whatever else is: it was let in by an engine before this one."""
+        self._held["run", who] = Hold(who, "run", bytes_, since=wall, busy=1)
+
     def release(self, who: str) -> None:
         """A run has ended."""
         self._held.pop(("run", who), None)

@@ -106,6 +106,12 @@ class Memory:
         """
         return self._enter(Want(who, "run", bytes_), lambda: (bytes_, 0), stop, waits)
 
+    def adopt(self, who: str, bytes_: int) -> None:
+        """Take note of a run that is in memory already: it was let in by an engine before this one."""
+        with self._lock:
+            self._ledger.adopt(who, bytes_, _wall())
+        self._changed()
+
     def release(self, who: str) -> None:
         """A run has ended. Releasing what is not held does nothing."""
         with self._lock:

@@ -144,9 +144,17 @@ class Models:
         self.learn()
         return self._memory.hold(who, bytes_, stop, waits)
 
+    def adopt(self, who: str, bytes_: int) -> None:
+        """A training run is at work already; see `Memory.adopt`."""
+        self._memory.adopt(who, bytes_)
+
     def release(self, who: str) -> None:
         """A training run has ended."""
         self._memory.release(who)
+
+    def room(self) -> tuple[str, int]:
+        """Which memory is shared, and what of it one may take."""
+        return devices.kind(self._look()), self.open_room()
 
     def show(self) -> None:
         """Begin to keep the picture; the first question does so too."""

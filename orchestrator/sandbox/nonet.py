@@ -25,6 +25,11 @@ _SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41  # SIOCSIFFLAGS; IFF_UP, IFF_RUNNING
 _NO_NEW_PRIVS, _SECCOMP, _FILTER = 38, 22, 2  # prctl
 
 
+REFUSED: list[str] = []
+"""What this process was refused so far, the first of it: which call, for whoever tells of it."""
+_MOST_REFUSED = 100
+
+
 class NetworkRefused(PermissionError):
     """A run tried to reach the network."""
 
@@ -48,6 +53,8 @@ def _refuse(held: Denial, event: str, arguments: tuple[Any, ...]) -> None:
     else:
         refused = event == "socket.__new__" and held == "seccomp" and _internet(arguments[1])
     if refused:
+        if len(REFUSED) < _MOST_REFUSED:
+            REFUSED.append(event)
         raise NetworkRefused(f"a run may not use the network ({event})")
 
 

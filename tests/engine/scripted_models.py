@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from orchestrator.models.base import Chosen, Heard, Reply
+from orchestrator.models.base import Chosen, Heard, Nobody, Reply
 from orchestrator.providers.base import Final, ProviderError, Request, Text, Usage
 
 Script = Callable[[Request, int], str]
@@ -32,7 +32,7 @@ def whole(path: str, text: str) -> str:
     return f"EDIT {path}\n```\n{text}```"
 
 
-class Scripted:
+class Scripted(Nobody):
     """Serves every role from one script. Thread-safe."""
 
     def __init__(self, script: Script | Iterable[str | Exception], *, context: int = 16_384) -> None:
@@ -82,15 +82,6 @@ class Scripted:
         if not text:
             raise ProviderError("empty", "nothing came")
         return Reply("", text, usage)
-
-    def warm(self, roles: Sequence[str]) -> None:
-        pass
-
-    def show(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def last(request: Request) -> str:

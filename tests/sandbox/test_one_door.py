@@ -42,7 +42,7 @@ DOORS = {
     "orchestrator/sandbox/choose.py": "the process that the attempt to break out is to hit",
     "orchestrator/gitcall.py": "git, with everything switched off that could run a program",
     "orchestrator/runs.py": "child runs: the program's own modules",
-    "orchestrator/receipts.py": "the program's own verification of a data set",
+    "orchestrator/run_checks.py": "the program's own verification of a data set",
     "orchestrator/gates/inside.py": "a compiler, by a gate that runs in the sandbox itself",
     "orchestrator/gates/cdp.py": "the browser, by a gate that runs in the sandbox itself",
     "orchestrator/background.py": "the engine",
