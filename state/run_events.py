@@ -95,7 +95,10 @@ def parse(line: bytes) -> Event:
     if len(line) > MAX_LINE:
         raise ValueError(f"longer than {MAX_LINE} bytes")
     try:
-        event = _clean(json.loads(line.decode(), parse_constant=_refuse_constant))
+        text = line.decode()
+        event = json.loads(text, parse_constant=_refuse_constant)
+        if "\\" in text or not text.isprintable() or not _plain(event):
+            event = _clean(event)
     except RecursionError:
         raise ValueError("nested too deep") from None
     except UnicodeDecodeError:
@@ -180,6 +183,13 @@ def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {_clean(name): _clean(item) for name, item in value.items()}
     return value
+
+
+def _plain(event: Any) -> bool:
+    """Whether there is nothing for `_clean` to do where the text itself is printable: most lines are so."""
+    if not isinstance(event, dict):
+        return False
+    return all(isinstance(item, (str, int)) or _number(item) for item in event.values())
 
 
 def _refuse_constant(name: str) -> NoReturn:

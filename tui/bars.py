@@ -85,8 +85,8 @@ class TopBar(Bar):
         at = 9
         waiting = len(self.context.feed.inbox)
         ticket = look.clip(self.context.selected, 16) if self.context.selected else "Ticket"
-        titles = (("1", "board", "Board"), ("2", "ticket", ticket), ("4", "inbox", "Inbox"))
-        for key, name, title in (*titles, ("5", "models", "Models")):
+        titles = (("1", "board", "Board"), ("2", "ticket", ticket), ("3", "runs", "Runs"))
+        for key, name, title in (*titles, ("4", "inbox", "Inbox"), ("5", "models", "Models")):
             here = name == self.screen_name
             back = "raised" if here else "bar"
             count = f" {look.g.warn}{waiting}" if name == "inbox" and waiting else ""

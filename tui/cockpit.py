@@ -203,6 +203,10 @@ class Cockpit(App[None], inherit_bindings=False):
             from tui.ticket.screen import TicketScreen
 
             return TicketScreen(self.context)
+        if name == "runs":
+            from tui.runs.screen import RunsScreen
+
+            return RunsScreen(self.context)
         if name == "models":
             from tui.models.screen import ModelsScreen
 

@@ -47,6 +47,7 @@ def pressed(key: str, character: str | None) -> str:
 EVERYWHERE = (
     Command("board", ("1",), "Board", "Show the board", group="Go to"),
     Command("ticket", ("2",), "Ticket", "Show the ticket that is selected", group="Go to"),
+    Command("runs", ("3",), "Runs", "Show the runs: their curves, and how far they are", group="Go to"),
     Command("inbox", ("4",), "Inbox", "Show what waits for you", group="Go to"),
     Command("models", ("5",), "Models", "Show the models and what they hold of the machine", group="Go to"),
     Command("help", ("?",), "help", "Show every key and what it does now", bar=True, group="Cockpit"),

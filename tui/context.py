@@ -44,7 +44,7 @@ class Context:
     sealed: Callable[[Callable[[Journal, Sealer], object], str, Callable[[], None] | None], None]
     """The same for a word that is sealed, as approvals are: the word is handed the person's sealer."""
     go: Callable[[str, str], None]
-    """Show a screen (board, ticket, inbox, models, back), at a ticket where one is named."""
+    """Show a screen (board, ticket, runs, inbox, models, back), at a ticket where one is named."""
     start_engine: Callable[[], str]
     """Start the engine beside the screen; why not, or ''."""
     machine: Sight

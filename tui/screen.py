@@ -189,6 +189,10 @@ class CockpitScreen(Screen[None], inherit_bindings=False):
         """To the ticket that is selected."""
         self.context.go("ticket", self.context.selected)
 
+    def do_runs(self) -> None:
+        """To the runs."""
+        self.context.go("runs", self.context.selected)
+
     def do_inbox(self) -> None:
         """To the inbox."""
         self.context.go("inbox", "")

@@ -37,14 +37,14 @@ def machine_page(look: Look, cells: int, found: Machine, stale: str, now: int) -
     if found.paused:
         page.item(look.glyph("paused"), "waiting", f"Nothing is asked of a model now: {found.paused}")
     if cells < WIDE:
-        _memory(page, found, now)
+        memory(page, found, now)
         _roles(page, found)
         _findings(page, found)
         return page.lines
     half = cells // 2
     left, right = Page(look, half), Page(look, cells - half)
     left.lines, right.lines = [], []
-    _memory(left, found, now)
+    memory(left, found, now)
     _roles(right, found)
     _findings(right, found)
     page.gap()
@@ -63,7 +63,8 @@ def _beside(look: Look, cells: int, left: list[Line], right: list[Line]) -> list
 # Memory ----------------------------------------------------------------------------------------------
 
 
-def _memory(page: Page, found: Machine, now: int) -> None:
+def memory(page: Page, found: Machine, now: int) -> None:
+    """Write what memory there is, how warm and busy its devices are, and who holds how much of it."""
     look = page.look
     page.head("Memory")
     if not found.devices:

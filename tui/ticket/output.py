@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
+from state.run_events import open_regular
 from state.safe_text import safe_lines
 from tui.lines import Line
 from tui.look import Look
@@ -38,7 +39,7 @@ class Tail:
             if size < self._offset:  # begun anew
                 self.lines.clear()
                 self._offset, self._rest = 0, b""
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 if size - self._offset > TAIL:
                     self.skipped = size - TAIL
                     self._offset, self._rest = self.skipped, b""
