@@ -116,6 +116,7 @@ def _tell(run_dir: Path) -> None:
             "bytes": parts.total,
             "free": room,
             "parts": parts.body(),
+            "config": asked.config.model_dump(mode="json"),  # complete: what a run is pinned to
             "lighter": [
                 {"about": each.about, "bytes": each.bytes, "config": each.config.model_dump(mode="json")}
                 for each in found.lighter()
