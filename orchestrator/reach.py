@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 from orchestrator.named_hosts import loopback
 
 OLLAMA = "127.0.0.1:11434"
-LOCAL = (OLLAMA, "127.0.0.1:8080", "127.0.0.1:1234", "127.0.0.1:8000")
-"""Where model servers listen by default: Ollama, llama.cpp, LM Studio, vLLM."""
+COMFYUI = "127.0.0.1:8188"
+LOCAL = (OLLAMA, "127.0.0.1:8080", "127.0.0.1:1234", "127.0.0.1:8000", COMFYUI)
+"""Where model servers listen by default: Ollama, llama.cpp, LM Studio, vLLM, ComfyUI."""
 
 _TO_ADDRESS = frozenset(("socket.connect", "socket.sendto", "socket.sendmsg"))  # (socket, address)
 _TO_NAME = frozenset(("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"))  # (name, ...)

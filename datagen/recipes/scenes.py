@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from datagen.recipe import One, Option, Options, Whole
+from datagen.recipe import ColumnRecipe, One, Option, Options, Whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+
+    from datagen.scenes.fetched import Entry
 
 
 @dataclass(frozen=True)
@@ -76,4 +80,43 @@ class Moving:
         return words.LEGEND | {"velocity": ["x", "y"], "centres": ["x", "y"]}
 
 
-STILLS, MOVING = Stills(), Moving()
+@dataclass(frozen=True)
+class ComfyUI:
+    """`image/comfyui`: images that a ComfyUI on this machine made; drawn ones where none answered."""
+
+    name: str = "image/comfyui"
+    version: str = "1"
+    form: str = "columns"
+    given: tuple[Path, tuple[Entry, ...]] | None = None
+    """The folder and the list of the images, once they are there."""
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """`size`: pixels a side; `port`: where ComfyUI listens on this machine."""
+        return {"size": One(32, (32, 64)), "port": Whole(8188, 1, 65535)}
+
+    def columns(self, options: Options) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """The dtype and row shape of each column."""
+        from datagen.scenes import fetched
+
+        return fetched.columns(options)
+
+    def make(self, seed: int, start: int, stop: int, options: Options) -> dict[str, np.ndarray]:
+        """Rows start to stop - 1, decoded or drawn."""
+        from datagen.scenes import fetched
+
+        if self.given is None:
+            return fetched.drawn(seed, start, stop, options)
+        folder, entries = self.given
+        return fetched.fetched(folder, entries[start:stop], options["size"])
+
+    def bind(self, run_dir: Path, seed: int, count: int) -> tuple[ColumnRecipe, str]:
+        """The recipe with the images that lie in the run's folder, if any; and where the rows come from."""
+        from datagen.scenes import fetched
+
+        entries, source = fetched.listed(run_dir, count)
+        given = (run_dir / fetched.GIVEN, tuple(entries)) if entries else None
+        return replace(self, given=given), source
+
+
+STILLS, MOVING, COMFYUI = Stills(), Moving(), ComfyUI()
