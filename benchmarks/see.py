@@ -38,7 +38,8 @@ from model import config as configs
 from model import learners, optim
 from model.data import Data
 from model.feed import RowFeed
-from model.jepa.learner import JepaLearner, augment, scaled
+from model.jepa.learner import JepaLearner
+from model.jepa.views import augment, scaled
 from model.learner import Learner, Split
 from model.measures import probe, retrieval, spectrum
 

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from model.encoders import MASK, PAD, UNKNOWN, Words
 from model.jepa import objectives
-from model.jepa.config import Augment, JepaConfig, parse
+from model.jepa.config import JepaConfig, parse
 from model.jepa.net import Jepa, Towers
+from model.jepa.views import augment, mask_words, scaled
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
 
 _MOST_SCALE = 4.6  # log of the largest inverse temperature, 100, as in CLIP
@@ -39,6 +40,11 @@ class JepaLearner(Learner):
         self.register_buffer("rarity", torch.ones(config.text.vocabulary))
 
     rarity: Tensor  # how often a word is asked for, against the others: the rarer, the more
+
+    @property
+    def known(self) -> Tensor:
+        """Which numbers [V] stand for words that were ever seen."""
+        return self.rarity > 0
 
     def prepare(self, columns: Columns) -> dict[str, Tensor]:
         """Pictures as they are, captions as numbers of words; the first captions seen make the tokenizer."""
@@ -85,18 +91,19 @@ class JepaLearner(Learner):
         net, tasks, device = self.net, self.config.tasks, pictures.device
         patches, tokens = net.towers.vision(pictures), net.towers.text(ids)
         image, text = net.towers.picture(patches), net.towers.caption(tokens, ids)
-        to_image, to_text, to_patches, to_tokens = image, text, patches, tokens
+        to_image, to_text, to_patches = image, text, patches
         if self.teacher is not None:
             with torch.no_grad():
-                to_patches, to_tokens = self.teacher.vision(pictures), self.teacher.text(ids)
-                to_image, to_text = self.teacher.picture(to_patches), self.teacher.caption(to_tokens, ids)
+                to_patches = self.teacher.vision(pictures)
+                to_image = self.teacher.picture(to_patches)
+                to_text = self.teacher.caption(self.teacher.text(ids), ids)
         parts = {
             "cross": self._near(net.to_text(image), to_text, net.scale)
             + self._near(net.to_picture(text), to_image, net.scale)
         }
         total = tasks.cross * parts["cross"]
         if tasks.words:
-            parts["words"] = self._masked_words(image, ids, to_tokens, rng)
+            parts["words"] = self._masked_words(image, ids, rng)
             total = total + tasks.words * parts["words"]
         if tasks.patches:
             parts["patches"] = self._hidden_patches(pictures, to_patches, rng)
@@ -110,20 +117,31 @@ class JepaLearner(Learner):
 
     def _near(self, predicted: Tensor, targets: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
         if self.remedy.contrast:
-            return objectives.contrast(predicted, targets, scale.clamp(max=_MOST_SCALE).exp(), same)
+            return objectives.contrast(predicted, targets, self._heat(scale), same)
         return objectives.distance(predicted, targets)
 
-    def _masked_words(self, image: Tensor, ids: Tensor, targets: Tensor, rng: torch.Generator) -> Tensor:
-        """Latents of some masked words, rare ones first, from the picture's latent and the words left."""
+    @staticmethod
+    def _heat(scale: Tensor) -> Tensor:
+        return scale.clamp(max=_MOST_SCALE).exp()
+
+    def _masked_words(self, image: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
+        """Latents of some masked words, rare ones first, from the picture's latent and the words left.
+
+        The target is what the word itself is, not the word amid its caption: such latents tell captions apart
+        by whatever is easiest, and the others of the batch need not be known by their shapes.
+        """
         net = self.net
         hidden, asked = mask_words(ids, self.rarity, self.config.masked, rng)
         left = net.towers.text(ids.masked_fill(hidden, MASK))
         at = asked[:, :, None]
         place = left.gather(1, at.expand(-1, -1, left.shape[2]))
         found = net.to_words(image[:, None], place)
-        wanted = net.words(targets.gather(1, at.expand(-1, -1, targets.shape[2])))
         real = hidden.gather(1, asked).flatten()
-        return self._near(found.flatten(0, 1)[real], wanted.flatten(0, 1)[real], net.words_scale)
+        found, wanted = found.flatten(0, 1)[real], ids.gather(1, asked).flatten()[real]
+        every = net.words(net.towers.text.words.weight)
+        if not self.remedy.contrast:
+            return objectives.distance(found, every[wanted])
+        return objectives.choice(found, every, wanted, self.known, self._heat(net.words_scale))
 
     def _hidden_patches(self, pictures: Tensor, targets: Tensor, rng: torch.Generator) -> Tensor:
         """Latents of all hidden patches from the mean of those seen and the hidden one's place."""
@@ -173,9 +191,9 @@ class JepaLearner(Learner):
     def assess(self, data: Batch, rows: int) -> dict[str, float]:
         """`loss` of all tasks, `recall` among these rows, and the signs of collapse.
 
-        `rank` of the picture latents and `text_rank` fall where latents lie along few directions; `spread`, the
-        mean deviation of a picture latent's dimensions, where all fall onto one point: what is left of them
-        there is rounding, which has any rank.
+        `rank` of the picture latents and `text_rank` fall where latents lie along few directions; `spread`,
+        the mean deviation of a picture latent's dimensions, where all fall onto one point: what is left of
+        them there is rounding, which has any rank.
         """
         part = {name: data[name][:rows] for name in ("image", "caption")}
         found = self.latents(part)
@@ -226,47 +244,6 @@ _RAREST = 200.0
 def build(options: dict[str, Any], info: DataInfo) -> JepaLearner:
     """The learner that the options describe; ValueError in one line where they can't be."""
     return JepaLearner(parse(options))
-
-
-def scaled(pictures: Tensor) -> Tensor:
-    """Bytes [B, S, S, 3] to float32 [B, 3, S, S] from -1 to 1."""
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def augment(pictures: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
-    """Bytes [B, S, S, 3] to float32 [B, 3, S, S]: shifted, in other light, noisy; the caption stays true."""
-    count, size, device = len(pictures), pictures.shape[1], pictures.device
-    if how.shift:
-        moves = torch.randint(-how.shift, how.shift + 1, (count, 2), generator=rng).to(device)
-        line = torch.arange(size, device=device)
-        y = (line + moves[:, :1]).clamp(0, size - 1)
-        x = (line + moves[:, 1:]).clamp(0, size - 1)
-        pictures = pictures[torch.arange(count, device=device)[:, None, None], y[:, :, None], x[:, None, :]]
-    found = scaled(pictures)
-    if how.light or how.tint:
-        drawn = torch.rand(count, 5, generator=rng).to(device) * 2 - 1
-        gain = 1 + how.light * drawn[:, :1] + how.tint * drawn[:, 2:]
-        found = found * gain[:, :, None, None] + (how.light * drawn[:, 1])[:, None, None, None]
-    if how.noise:
-        found = found + how.noise * torch.randn(found.shape, generator=rng).to(device)
-    return found
-
-
-def mask_words(ids: Tensor, rarity: Tensor, asked: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Which words [B, L] are hidden (bool), and the places of those asked for, int64 [B, K].
-
-    Each caption loses its own share of its words, from a third to all; words are drawn by `rarity` [V]. Fewer
-    than K may be hidden: the places beyond are then not among the hidden.
-    """
-    weight = rarity[ids]
-    chance = torch.rand(ids.shape, generator=rng).to(ids.device).clamp(min=1e-9)
-    order = (chance.log() / weight.clamp(min=1e-9)).masked_fill(weight == 0, -torch.inf)  # Gumbel's top-k
-    ranked = order.argsort(dim=1, descending=True)
-    length = (weight > 0).sum(1, keepdim=True)
-    share = 1 / 3 + 2 / 3 * torch.rand(len(ids), 1, generator=rng).to(ids.device)
-    gone = torch.arange(ids.shape[1], device=ids.device) < (share * length).ceil()
-    hidden = torch.zeros_like(gone).scatter_(1, ranked, gone)
-    return hidden, ranked[:, :asked]
 
 
 def rank(latents: Tensor) -> float:

@@ -29,7 +29,11 @@ class Head(nn.Module):
 
 
 class Predictor(nn.Module):
-    """One latent, and what is known of the place it is asked for, to another latent."""
+    """One latent, and what is known of the place that is asked for, to another latent.
+
+    The place is a gate: for each place the prediction is linear in the latent, so what it asks for must be
+    there to be read off by a straight line.
+    """
 
     def __init__(self, latent: int, hidden: int, context: int = 0, out: int | None = None) -> None:
         super().__init__()
@@ -40,9 +44,8 @@ class Predictor(nn.Module):
     def forward(self, latents: Tensor, place: Tensor | None = None) -> Tensor:
         """[..., D] and [..., C] to [..., out], float32."""
         x = self.inner(latents)
-        if self.place is not None and place is not None:
-            x = x + self.place(place)
-        found: Tensor = self.outer(nn.functional.gelu(x))
+        x = nn.functional.gelu(x) if self.place is None else x * self.place(place)
+        found: Tensor = self.outer(x)
         return found.float()
 
 

@@ -71,6 +71,15 @@ def contrast(predicted: Tensor, targets: Tensor, scale: Tensor, same: Tensor | N
     return (functional.cross_entropy(like, own) + functional.cross_entropy(like.T, own)) / 2
 
 
+def choice(predicted: Tensor, every: Tensor, wanted: Tensor, known: Tensor, scale: Tensor) -> Tensor:
+    """InfoNCE against all there is: predictions [N, D] find number `wanted` [N] among latents [V, D].
+
+    Those not `known` (bool [V]) are never offered.
+    """
+    like = (functional.normalize(predicted, dim=1) @ functional.normalize(every, dim=1).T).float() * scale
+    return functional.cross_entropy(like.masked_fill(~known, -1e4), wanted)
+
+
 def distance(predicted: Tensor, targets: Tensor) -> Tensor:
     """The mean square distance of predictions [N, D] to their targets [N, D]."""
     return functional.mse_loss(predicted.float(), targets.float())

@@ -89,14 +89,14 @@ def _altered(change: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("change", ["special", "far", "part", "torn", "list"])
 def test_a_foreign_tokenizer_in_the_weights_is_refused(change: str) -> None:
-    with pytest.raises(ValueError, match="the tokenizer in the weights|the weights hold no tokenizer"):
+    with pytest.raises(ValueError, match=r"the tokenizer in the weights|the weights hold no tokenizer"):
         Words.parse(_altered(change), 64)
 
 
 def test_there_is_a_place_for_sound_and_it_says_that_it_is_empty() -> None:
     with pytest.raises(NoEncoder, match=r"^there is no audio encoder yet[^\n]*vision, text$"):
         encoders.build("audio")
-    with pytest.raises(NoEncoder, match="no encoder 'smell'; there are: vision, text, audio"):
+    with pytest.raises(NoEncoder, match=r"no encoder 'smell'; there are: vision, text, audio"):
         encoders.build("smell")
 
 

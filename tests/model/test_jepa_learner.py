@@ -1,4 +1,4 @@
-"""What a JEPA learns and what it leaves alone: gradients, the teacher, collapse, equal seeds, foreign data."""
+"""What a JEPA learns and what it leaves alone: gradients, teachers, collapse, equal seeds, foreign data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from few_scenes import INFO, Few, columns, learner
 
 from model import breaker
 from model.config import Breaker, Floor
-from model.jepa.learner import JepaLearner, augment, build, mask_words, rank, scaled
+from model.jepa.learner import JepaLearner, build, rank
 from model.jepa.objectives import REMEDIES
+from model.jepa.views import augment, mask_words, scaled
 
 ROWS = columns(64)
 ALL = {"cross": 1.0, "words": 0.5, "patches": 0.5}
