@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import process, runs, side_runs
+from orchestrator import comfyui, process, runs, side_runs
 from orchestrator.attempt import Attempt, Outcome
 from orchestrator.checks import Check, within
 from orchestrator.kinds import eval as eval_kind
@@ -104,6 +104,7 @@ def _same_bytes(run: Outcome, attempt: Attempt, place: Place) -> Taken:
 
 def _again(module: str, attempt: Attempt, place: Place) -> runs.Result:
     folder = side_runs.folder(place.workspace, attempt, AGAIN)
+    comfyui.hand_on(place.workspace.run(attempt.ticket, attempt.number), folder)
     return side_runs.ended(folder, module, _request(attempt, place), place)
 
 

@@ -98,8 +98,8 @@ class Service(Protocol):
         """Bring the models of these roles into memory beside other work."""
         ...
 
-    def room(self) -> tuple[str, int]:
-        """Which memory models and runs share (`gpu` or `ram`), and the bytes of it that one may take."""
+    def room(self) -> tuple[str, int, int]:
+        """Which memory models and runs share (`gpu` or `ram`), the bytes one may take, and those held now."""
         ...
 
     def hold(
@@ -149,12 +149,12 @@ class Nobody:
     def warm(self, roles: Sequence[str]) -> None:
         """There is nothing to warm."""
 
-    def room(self) -> tuple[str, int]:
+    def room(self) -> tuple[str, int, int]:
         """All that the machine has free: no model shares it."""
         from orchestrator.models import devices
 
         seen = devices.look()
-        return devices.kind(seen), devices.pool(seen)[1]
+        return devices.kind(seen), devices.pool(seen)[1], 0
 
     def hold(
         self, who: str, bytes_: int, stop: threading.Event, waits: Callable[[str], None] = lambda _: None

@@ -152,9 +152,10 @@ class Models:
         """A training run has ended."""
         self._memory.release(who)
 
-    def room(self) -> tuple[str, int]:
-        """Which memory is shared, and what of it one may take."""
-        return devices.kind(self._look()), self.open_room()
+    def room(self) -> tuple[str, int, int]:
+        """Which memory is shared, what of it one may take, and what is held now."""
+        held = sum(each.bytes for each in self._memory.holds())
+        return devices.kind(self._look()), self.open_room(), held
 
     def show(self) -> None:
         """Begin to keep the picture; the first question does so too."""

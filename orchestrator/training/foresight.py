@@ -58,6 +58,7 @@ def foresee(attempt: Attempt, world: World) -> Decision | Plan:
             return Close("failed", str(told.result["why"]))
         if told.result["fits"]:
             made = found.result
+            request["config"] = dict(told.result["config"])  # complete: no default of a later version
             return Plan(request, made["pins"], made["config"], made["data"], told.result, chosen)
         question = _question(attempt, world, number, told.result, note)
         if wait := asked(attempt, question):

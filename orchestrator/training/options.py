@@ -86,12 +86,14 @@ class EvalOptions(Options):
     """The ticket whose trained model is measured, or several, to compare them."""
     data: Annotated[TicketId, Field(examples=["TICKET-001"])]
     """The ticket whose data set it is measured on: its test rows alone."""
-    seeds: Annotated[list[Seed], Field(min_length=1, max_length=64)] = Field([0, 1, 2])
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1, max_length=64)] = Field(
+        [0, 1, 2]
+    )
     """Each measure is taken with each of them; what counts is the mean."""
-    rows: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    rows: Annotated[int, Field(ge=8, le=10**6)] | None = None
     """At most so many test rows."""
-    device: Device = "auto"
-    """Where."""
+    device: Device = "cpu"
+    """Where; on the CPU unless asked otherwise, so that figures are the same beside other work."""
     baseline: Annotated[str, AfterValidator(_baseline)] = "none"
     """A file of the repository with the figures to hold, or none."""
     options: dict[str, Any] = Field({}, max_length=64)

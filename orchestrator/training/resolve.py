@@ -88,12 +88,12 @@ def evaluate(options: EvalOptions, attempt: Attempt, place: Place) -> dict[str, 
     baseline, commit = None, ""
     if options.baseline != "none":
         text, commit = _at_base(options.baseline, place, MOST_BASELINE)
-        path = place.workspace.run(attempt.ticket, attempt.number) / "baseline.json"
+        path = place.workspace.run(attempt.ticket, attempt.number) / "wanted-baseline.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         durable.replace(path, text)
         pins[path.relative_to(place.workspace.root).as_posix()] = hashlib.sha256(text).hexdigest()
         baseline = str(path)
-    request = evaluation(options, models, data["folder"], baseline)
+    request = evaluation(options, models, tickets, data["folder"], baseline)
     pool = place.models.room()[0]
     shared = options.device in ("auto", "cuda") if pool == "gpu" else options.device != "cuda"
     largest = max(_size(Path(each) / "model.safetensors") for each in models)
@@ -102,7 +102,9 @@ def evaluate(options: EvalOptions, attempt: Attempt, place: Place) -> dict[str, 
     return {"request": request, "pins": pins, "data": data, "baseline": named, "memory": memory}
 
 
-def evaluation(options: EvalOptions, models: list[str], data: str, baseline: str | None) -> dict[str, Any]:
+def evaluation(
+    options: EvalOptions, models: list[str], names: list[str], data: str, baseline: str | None
+) -> dict[str, Any]:
     """The request itself."""
     request: dict[str, Any] = {
         "schema": 1,
@@ -112,6 +114,7 @@ def evaluation(options: EvalOptions, models: list[str], data: str, baseline: str
         "seeds": list(dict.fromkeys(options.seeds)),
         "baseline": baseline,
         "device": options.device,
+        "names": names,
     }
     if options.rows is not None:
         request["rows"] = options.rows

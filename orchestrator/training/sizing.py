@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,61 +33,62 @@ def estimate(action: Estimate, attempt: Attempt, place: Place) -> Performed:
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         found = side_runs.ended(folder, MODULE, action.request, place, timeout=TIME)
-        told = _told(found, folder)
+        told = _told(found, folder, action.request)
     except (runs.RunError, BadConfig) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        return Performed("failed", {"why": f"its memory cannot be reckoned: {error}"})
+        return Performed("failed", {"why": str(error)})
     shutil.rmtree(folder, ignore_errors=True)
-    if not found.ok:
-        return Performed("failed", {"why": str(found.error)})
-    free, shared = room(told["device"], place.models)
-    if free is None:
-        free = told["free"]
-    lighter = [each for each in told["lighter"] if _applies(action.request, each["set"])][:_LIGHTER]
-    needs = told["bytes"]
+    free, shared = _free(told, place.models)
     return Performed(
         "done",
         {
-            "bytes": needs,
+            "bytes": told["bytes"],
             "free": free,
-            "fits": free is None or needs <= free,
+            "fits": free is None or told["bytes"] <= free,
             "device": told["device"],
             "shared": shared,
-            "lighter": lighter,
+            "config": told["config"],
+            "lighter": told["lighter"],
         },
     )
 
 
-def room(device: str, models: Service) -> tuple[int | None, bool]:
-    """Bytes that a run on a device may take (None: not known), and whether models share them."""
-    pool, free = models.room()
-    wanted = "gpu" if device.startswith("cuda") else "ram"
-    return (free, True) if pool == wanted else (None, False)
+def _free(told: Mapping[str, Any], models: Service) -> tuple[int | None, bool]:
+    """Bytes that the run may take (None: not known), and whether they are those that models share.
+
+    What models hold counts as free: they are taken out before the run starts. What the child saw counts too,
+    since it knows of limits (a container's) that the engine does not see.
+    """
+    pool, room, held = models.room()
+    if pool != ("gpu" if told["device"].startswith("cuda") else "ram"):
+        return told["free"], False
+    return (room if told["free"] is None else min(room, told["free"] + held)), True
 
 
-def _told(found: Result, folder: Path) -> dict[str, Any]:
+def _told(found: Result, folder: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the child says; BadConfig where it cannot be believed."""
-    if not found.ok:
-        return {"device": "cpu", "bytes": 0, "free": None, "lighter": []}
-    bytes_ = found.metrics.get("bytes")
-    if bytes_ is None or bytes_ < 0:
-        raise BadConfig("the estimate names no bytes")
-    body: Any = {}
-    if found.artifact is not None:
-        try:
-            with open_regular(folder / found.artifact.path) as file:
-                text = file.read(_MOST + 1)
-            body = json.loads(text) if len(text) <= _MOST else None
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadConfig(f"the estimate cannot be read: {error}") from None
-    if not isinstance(body, dict):
-        raise BadConfig("the estimate is no object")
-    free = found.metrics.get("free", found.metrics.get("free_bytes"))
+    if not found.ok or found.artifact is None:
+        raise BadConfig(found.error or "the estimate names no file")
+    try:
+        with open_regular(folder / found.artifact.path) as file:
+            text = file.read(_MOST + 1)
+        body = json.loads(text) if len(text) <= _MOST else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadConfig(f"the estimate cannot be read: {error}") from None
+    body = body if isinstance(body, dict) else {}
+    config = body.get("config")
+    bytes_, free = found.metrics.get("bytes"), found.metrics.get("free")
+    if bytes_ is None or bytes_ < 0 or not isinstance(config, dict):
+        raise BadConfig("the estimate names no bytes, or no configuration")
+    if config.get("learner") != asked["learner"]:
+        raise BadConfig("the estimate is about another learner")
+    lighter = [each for entry in _list(body.get("lighter")) if (each := _lighter(entry, config))]
     return {
-        "device": str(body.get("device") or "cpu"),
+        "device": str(body.get("device") or "cpu")[:40],
         "bytes": int(bytes_),
         "free": None if free is None else int(free),
-        "lighter": [each for each in map(_lighter, _list(body.get("lighter"))) if each],
+        "config": config,
+        "lighter": lighter[:_LIGHTER],
     }
 
 
@@ -95,22 +96,30 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _lighter(entry: Any) -> dict[str, Any] | None:
-    """One lighter configuration, where it is one."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("set"), dict) or not entry["set"]:
+def _lighter(entry: Any, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One lighter configuration as what it changes, where it is one that can be chosen."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
+        return None
+    changes = difference(config, entry["config"])
+    try:
+        changed(config, changes)
+    except BadConfig:
         return None
     bytes_ = entry.get("bytes")
-    about = entry.get("about") or entry.get("title") or ""
-    return {
-        "set": entry["set"],
-        "bytes": int(bytes_) if isinstance(bytes_, int | float) else None,
-        "about": str(about)[:200],
-    }
+    if not changes or not isinstance(bytes_, int | float):
+        return None
+    return {"set": changes, "bytes": int(bytes_), "about": str(entry.get("about") or "")[:200]}
 
 
-def _applies(request: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    try:
-        changed(request["config"], changes)
-    except BadConfig:
-        return False
-    return True
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes the second configuration of the first, by dotted keys."""
+    before, after = dict(_leaves(one)), dict(_leaves(other))
+    return {key: value for key, value in after.items() if key not in before or before[key] != value}
+
+
+def _leaves(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from _leaves(inner, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", inner

@@ -18,11 +18,13 @@ def main(run_dir: Path) -> int:
         runlog.fail(run_dir, "the model 'hrm' can't be built: nonsense: is no key here")
         return 1
 
-    def lighter(**changes: Any) -> dict[str, Any]:
-        return {"set": changes, "bytes": row * changes["batch"], "about": "the same, more slowly"}
+    config = {"accumulate": 1, "threads": 1, **config}
 
-    half = config["batch"] // 2
-    body = {"device": "cpu", "lighter": [lighter(batch=half, accumulate=1), lighter(batch=1)]}
+    def lighter(**changes: Any) -> dict[str, Any]:
+        return {"config": {**config, **changes}, "bytes": row * changes["batch"], "about": "more slowly"}
+
+    ways = [lighter(batch=config["batch"] // 2, accumulate=2), lighter(batch=1)]
+    body = {"device": "cpu", "config": config, "lighter": ways}
     text = json.dumps(body).encode()
     files.replace(run_dir / "lighter.json", text)
     metrics = {"bytes": row * config["batch"], "free": 10**15}

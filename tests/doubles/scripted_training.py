@@ -1,7 +1,7 @@
 """A double of `model.train`: a training run by the real run protocol, whose learner is one number.
 
 It stands in where a test is about the engine and not about learning: no torch, some milliseconds a step. It
-keeps time-based checkpoints, goes on exactly, and goes wrong in each way that its configuration's `model` says:
+keeps checkpoints by time, goes on exactly, and goes wrong in each way that the configuration's `model` says:
 
     pace: seconds a step          fail: the line it fails with     die: the step at which each life dies
     anew: it forgets its checkpoints                               drifts: it goes on with another number
@@ -45,7 +45,7 @@ def main(run_dir: Path) -> int:
         state["value"] += random.SystemRandom().random()
     if model.get("phones"):
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", 9), timeout=1).close()
+            socket.create_connection(("192.0.2.1", 9), timeout=1).close()
     if model.get("fail"):
         runlog.fail(run_dir, model["fail"])
         return 1

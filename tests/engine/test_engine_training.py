@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_asked_about_and_never_made_lighter_silently(lab: L
     asked = lab.asks("TICKET-2", "question")
     assert "80000.0 GB" in asked.summary
     options = asked.subject["options"]
-    assert options[0].startswith("accumulate=1, batch=4 (40000.0 GB)")
+    assert options[0].startswith("accumulate=2, batch=4 (40000.0 GB)")
     assert not [p for p in lab.proposals("TICKET-2") if p.kind == "start"]
     lab.say(words.answer, asked.id, asked.digest, options[0])
     lab.run()
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_asked_about_and_never_made_lighter_silently(lab: L
     lab.say(words.answer, told.id, told.digest, "model.row=1000")
     lab.run()
     shown = lab.asks("TICKET-2", "start").subject["training"]
-    assert shown["you chose"] == {"batch": 4, "accumulate": 1, "model.row": 1000}
+    assert shown["you chose"] == {"batch": 4, "accumulate": 2, "model.row": 1000}
     assert shown["batch"] == 4
     lab.approve("TICKET-2", "start")
     lab.run()
