@@ -17,7 +17,7 @@ from state.lock import held
 from state.run_events import open_regular
 
 LOCK, PROCESS, RESULT = "run.lock", "process.json", "result.json"
-REQUEST, OUTPUT, REPORT = "request.json", "output.log", "report.txt"
+REQUEST, OUTPUT, REPORT = "request.json", "output.log", "report/report.txt"
 MAX_RESULT = 1024 * 1024  # bytes
 
 
