@@ -2,8 +2,8 @@
 
 A run has no network, so the engine fetches what it needs: `given/00000.png` and so on, and last `given.json`
 with where they came from, each image's prompt, seed and checksum. Cut off, the same call goes on with the
-next image. Where no ComfyUI answers, `given.json` says so in the words that the data set's manifest will hold, and
-the run draws by itself. What is fetched is only bounded and stored here; the run decodes it.
+next image. Where no ComfyUI answers, `given.json` says so in the words that the data set's manifest will
+hold, and the run draws by itself. What is fetched is only bounded and stored here; the run decodes it.
 
 Only what `orchestrator/reach.py` lets the engine reach is reached: port 8188 of this machine, or another one
 that the person lists under `servers`.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +44,11 @@ class GiveError(Exception):
 
 
 def give(
-    folder: Path, request: Mapping[str, Any], stop: threading.Event, tell: Callable[[str], None]
+    folder: Path,
+    request: Mapping[str, Any],
+    stop: threading.Event,
+    tell: Callable[[str], None],
+    progress: Callable[[float], None] = lambda _: None,
 ) -> str | None:
     """Put what the run needs into its folder; do nothing for other recipes, or when it is there.
 
@@ -51,7 +56,8 @@ def give(
         folder: the run's.
         request: of the run.
         stop: ends it before the next image; call again to go on.
-        tell: takes a line on how far it is.
+        tell: takes the line on where the images come from.
+        progress: takes the share that is there.
 
     Returns:
         Where the images come from; None where the run needs none, or it was stopped.
@@ -79,12 +85,14 @@ def give(
                 return None
             return _drawn(given, _why(error, comfy.where), tell)
         durable.replace(given / _BEGUN, json.dumps(begun).encode())
+    source = f"ComfyUI {begun['version']} on {comfy.where}, {begun['model']}"
+    tell(source)
     count, seed = int(request["count"]), int(request["seed"])
     for index in range(count):
         path = given / f"{index:05d}.png"
         if path.exists():
             continue
-        tell(f"{comfy.where} draws image {index + 1} of {count}")
+        progress(index / count)
         try:
             durable.replace(path, comfy.image(prompt(seed, index), _number(seed, index), begun["model"]))
         except ProviderError as error:
@@ -94,10 +102,15 @@ def give(
                 f"ComfyUI on {comfy.where} stopped after {index} of {count} images ({error}): "
                 "see to it, then retry"
             ) from error
-    source = f"ComfyUI {begun['version']} on {comfy.where}, {begun['model']}"
     images = [_entry(given / f"{index:05d}.png", seed, index) for index in range(count)]
     _finish(given, source, images)
     return source
+
+
+def hand_on(folder: Path, other: Path) -> None:
+    """Give a run what another one was given, so that it can make the same data set."""
+    if (folder / GIVEN / INDEX).exists():
+        shutil.copytree(folder / GIVEN, other / GIVEN, dirs_exist_ok=True)
 
 
 def prompt(seed: int, index: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator import runs
+from orchestrator import comfyui, runs
 from orchestrator.actions import Run
 from orchestrator.attempt import Attempt
 from orchestrator.models.base import NoModel
@@ -64,6 +64,8 @@ def _follow(action: Run, folder: Path, place: Place) -> Performed:
     rests = not runs.alive(folder) and runs.result(folder) is None
     if rests and (why := altered(action.pins, place.workspace.root)):
         return Performed("failed", {"why": why})
+    if rests and (cut := _given(action, folder, place)):
+        return cut
     try:
         runs.start(folder, action.module, action.request)
     except runs.RunError as error:
@@ -97,6 +99,20 @@ def _follow(action: Run, folder: Path, place: Place) -> Performed:
             why = f"the run died {deaths} times without a result: {runs.OUTPUT} in its folder says more"
             return Performed("failed", {"why": why}, seconds=seconds)
         runs.start(folder, action.module, action.request)
+
+
+def _given(action: Run, folder: Path, place: Place) -> Performed | None:
+    """Put what the run needs and can't fetch itself into its folder; what came of it where that failed."""
+    until = place.within(action.timeout)
+    try:
+        comfyui.give(folder, action.request, until, place.tell, lambda share: place.progress(share, None))
+    except comfyui.GiveError as error:
+        return Performed("failed", {"why": str(error)})
+    if place.control.leave:
+        raise Halted
+    if until.is_set():
+        return Performed("interrupted", {"why": "stopped" if place.control.stop.is_set() else "timeout"})
+    return None
 
 
 class _Reached:

@@ -34,10 +34,16 @@ def asked(port: int | str, **more: Any) -> dict[str, Any]:
     return body | more
 
 
-def given(folder: Path, request: dict[str, Any], lines: list[str] | None = None) -> str | None:
+def given(
+    folder: Path,
+    request: dict[str, Any],
+    lines: list[str] | None = None,
+    shares: list[float] | None = None,
+) -> str | None:
     folder.mkdir(exist_ok=True)
     (folder / "request.json").write_text(json.dumps(request))
-    return give(folder, request, threading.Event(), [].append if lines is None else lines.append)
+    lines, shares = ([] if each is None else each for each in (lines, shares))
+    return give(folder, request, threading.Event(), lines.append, shares.append)
 
 
 def error(folder: Path) -> str:
@@ -52,9 +58,11 @@ def nobody() -> int:
 def test_images_of_a_comfyui_become_rows_with_their_prompts(tmp_path: Path) -> None:
     lines: list[str] = []
     with ScriptedComfyUI() as double:
-        source = given(tmp_path / "run", asked(double.where), lines)
+        shares: list[float] = []
+        source = given(tmp_path / "run", asked(double.where), lines, shares)
+        assert lines == [source] and shares == [0, 0.2, 0.4, 0.6, 0.8]
         assert source == f"ComfyUI 0.3.76 on {double.where}, small.safetensors"
-        assert len(double.prompts) == COUNT and lines[-1] == f"{double.where} draws image 5 of 5"
+        assert len(double.prompts) == COUNT
     assert run.main(tmp_path / "run") == 0
     found = manifest.read(tmp_path / "run/data")
     assert found.provenance == "synthetic" and found.source.startswith(f"{source}, images ")
@@ -155,11 +163,12 @@ def test_stopped_it_leaves_at_once_and_nothing_is_decided(tmp_path: Path) -> Non
     with ScriptedComfyUI() as double:
         (tmp_path / "run").mkdir()
 
-        def tell(line: str) -> None:
-            if "image 3" in line:
+        def progress(share: float) -> None:
+            if share == 2 / COUNT:
                 stop.set()
 
-        assert give(tmp_path / "run", asked(double.where), stop, tell) is None
+        request = asked(double.where)
+        assert give(tmp_path / "run", request, stop, lambda _: None, progress) is None
     assert not (tmp_path / "run/given/given.json").exists()
     assert len(list((tmp_path / "run/given").glob("*.png"))) == 2
 
