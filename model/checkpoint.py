@@ -131,7 +131,7 @@ def train_state(folder: Path, meta: Meta) -> dict[str, Tensor]:
 
 def newest(run_dir: Path) -> Found:
     """The newest whole checkpoint. Those that are torn or altered are named; another version raises."""
-    refused = []
+    refused: list[str] = []
     for folder in sorted(_folders(run_dir), reverse=True):
         try:
             return Found(folder, read(folder), refused)

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -146,13 +147,15 @@ def launch(run_dir: Path, ranks: int, threads: int) -> int:
             try:
                 for rank in range(ranks):
                     own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-                    children.append(subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL))
+                    children.append(subprocess.Popen(command, env=own, stdin=subprocess.PIPE))
                 return _await(children, asked)
             finally:
                 for child in children:
                     if child.poll() is None:
                         child.kill()
                     child.wait()
+                    if child.stdin:
+                        child.stdin.close()
 
 
 def _await(children: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:
@@ -194,9 +197,19 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) != 1 or "RANK" not in os.environ:
         print("usage: torchrun --nproc-per-node N -m model.ddp RUN_DIR", file=sys.stderr)
         return 2
+    if RENDEZVOUS in os.environ:
+        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     from model import train
 
     return train.work(Path(argv[0]).resolve(), several=True)
+
+
+def _end_with_parent() -> None:
+    """End at once when the process that started the ranks is gone: it held the run's lock for them."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):
+            pass
+    os._exit(1)
 
 
 def packed(values: dict[str, tuple[float, int]]) -> bytes:

@@ -56,7 +56,7 @@ def settle(threads: int, *, attention: str) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Memory that is filled before use costs time and changes no result of code that writes before it reads.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - its stubs lack it
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     if attention == "math":

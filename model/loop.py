@@ -100,8 +100,9 @@ class Session:
         )
         self._now = live.Standing()
         self._resume()
-        module = world.wrap(_Stepping(learner))
-        self._module = torch.compile(module, dynamic=False) if self._config.compile else module
+        self._module = world.wrap(_Stepping(learner))
+        if self._config.compile:
+            self._module.compile(dynamic=False)
         self._stop: Verdict | None = None
         self._share = 0.0  # of the peak rate, at the latest step
         self._terminated = threading.Event()

@@ -72,7 +72,7 @@ class Stepper:
 
     def __init__(self, settings: configs.Optimizer, learner: Learner) -> None:
         self._settings = settings
-        self._names = {parameter: name for name, parameter in learner.named_parameters()}
+        self._names: dict[Tensor, str] = {each: name for name, each in learner.named_parameters()}
         split = learner.split()
         self.parameters = [*split.matrices, *split.others]
         _check(self.parameters, learner)
