@@ -169,6 +169,8 @@ def complete(options: Mapping[str, Option], given: Options) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, option in options.items():
         value = given.get(name, option.default)
+        if isinstance(option, Some) and isinstance(value, str):
+            value = [value]
         problem = option.problem(value)
         if problem:
             problems.append(f"option {name} {problem}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from datagen import load, recipe
+from datagen import files, load, recipe, runlog
 from datagen.errors import BrokenData, DataError
 
 if TYPE_CHECKING:
@@ -222,3 +223,19 @@ def _text(arrays: Mapping[str, np.ndarray], name: str, row: int) -> str:
 @cache
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(_TEXT)
+
+
+def main(data_dir: Path, out: Path) -> int:
+    """Write the sheet of a data folder; 1 with a line that says why not."""
+    try:
+        files.replace(out, png(data_dir))
+    except (DataError, OSError) as error:
+        print(runlog.explain(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -P -m datagen.sheet DATA_DIR PNG")
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

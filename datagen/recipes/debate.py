@@ -317,4 +317,5 @@ RECIPE = FamilyRecipe(
         "always": _family(_always, "always"),
         "rank": _family(_rank, "rank"),
     },
+    "two sides argue over figures, and a judge computes the truth",
 )

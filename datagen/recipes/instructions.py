@@ -9,4 +9,9 @@ from datagen.recipes.houses import deliver, tidy
 from datagen.recipes.problem import FamilyRecipe
 from datagen.recipes.workshop import build
 
-RECIPE = FamilyRecipe("text/instructions", "1", {"deliver": deliver, "tidy": tidy, "build": build})
+RECIPE = FamilyRecipe(
+    "text/instructions",
+    "1",
+    {"deliver": deliver, "tidy": tidy, "build": build},
+    "goals, and the trees of steps that reach them",
+)

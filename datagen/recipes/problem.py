@@ -30,8 +30,9 @@ Family = Callable[[Rng, int], Problem]  # a stream of choices, a difficulty from
 class FamilyRecipe:
     """Rows drawn from families, each row with a family and a difficulty of its own."""
 
-    def __init__(self, name: str, version: str, families: Mapping[str, Family]) -> None:
+    def __init__(self, name: str, version: str, families: Mapping[str, Family], about: str = "") -> None:
         self.name = name
+        self.about = about
         self.version = version
         self.options: Mapping[str, Option] = {
             "families": Some(tuple(families)),

@@ -36,6 +36,7 @@ class Puzzle:
     reader: Callable[[np.ndarray, Options], str]
     version: str = "1"
     form: str = "columns"
+    about: str = ""
 
     def columns(self, options: Options) -> Columns:
         """The dtype and row shape of each column."""
@@ -119,6 +120,7 @@ SUDOKU = Puzzle(
     width=_sudoku_width,
     maker=_sudoku,
     reader=_sudoku_text,
+    about="Sudoku with one solution, and the guesses that a solver needs",
 )
 MAZE = Puzzle(
     name="puzzle/maze",
@@ -130,6 +132,7 @@ MAZE = Puzzle(
     width=_maze_width,
     maker=_maze,
     reader=_maze_text,
+    about="mazes with one shortest path, marked in the answer",
 )
 ARITHMETIC = Puzzle(
     name="puzzle/arithmetic",
@@ -141,6 +144,7 @@ ARITHMETIC = Puzzle(
     width=lambda options: limits.sum_length(options["digits"]),
     maker=_sums,
     reader=_sums_text,
+    about="sums of whole numbers, digit by digit",
 )
 LOGIC = Puzzle(
     name="puzzle/logic",
@@ -152,4 +156,5 @@ LOGIC = Puzzle(
     width=lambda options: limits.logic_length(options["names"]),
     maker=_logic,
     reader=_logic_text,
+    about="truth values that are forced by clauses",
 )

@@ -23,6 +23,7 @@ class Stills:
     name: str = "image/scenes"
     version: str = "1"
     form: str = "columns"
+    about: str = "scenes of up to three objects, with captions, questions and answers"
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -55,6 +56,7 @@ class Moving:
     name: str = "video/scenes"
     version: str = "1"
     form: str = "columns"
+    about: str = "the same in motion: frames, velocities and paths"
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -87,6 +89,7 @@ class ComfyUI:
     name: str = "image/comfyui"
     version: str = "1"
     form: str = "columns"
+    about: str = "images of a ComfyUI on this machine with their prompts; drawn where none answers"
     given: tuple[Path, tuple[Entry, ...]] | None = None
     """The folder and the list of the images, once they are there."""
 

@@ -24,4 +24,5 @@ RECIPE = FamilyRecipe(
         "dates": _one_of(later, between, weekday),
         "ordering": ordering,
     },
+    "problems whose every step is computed: arithmetic, logic, units, dates, orderings",
 )
