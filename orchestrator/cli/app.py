@@ -12,7 +12,19 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import agent, begin, health, later, look, model_verbs, personas, sandbox, words, work
+from orchestrator.cli import (
+    agent,
+    begin,
+    data_verbs,
+    health,
+    later,
+    look,
+    model_verbs,
+    personas,
+    sandbox,
+    words,
+    work,
+)
 from orchestrator.cli.output import Exit, Failed, complain
 
 _HELP = """Tickets in, reviewed branches out.
@@ -53,7 +65,6 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("replay", agent.replay),
     ("verify", health.verify),
     ("doctor", health.doctor),
-    ("data", work.data),
 )
 
 
@@ -94,6 +105,10 @@ def _app() -> typer.Typer:
     for name, verb in model_verbs.VERBS:
         model_verbs.APP.command(name, help=_help(verb))(verb)
     app.add_typer(model_verbs.APP, name="models")
+    data_verbs.APP.callback(help=_help(data_verbs.every))(data_verbs.every)
+    for name, verb in data_verbs.VERBS:
+        data_verbs.APP.command(name, help=_help(verb))(verb)
+    app.add_typer(data_verbs.APP, name="data")
     anything = {"allow_extra_args": True, "ignore_unknown_options": True}
     for name, verb in later.VERBS:
         app.command(name, help=_help(verb), context_settings=anything)(verb)

@@ -1,4 +1,4 @@
-"""Verbs that work: run and stop the engine, and make data without a ticket."""
+"""Verbs that work: run and stop the engine."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import output
 from orchestrator.cli.output import Exit, Failed, Wrong, complain, line
 
 if TYPE_CHECKING:
-    from orchestrator.runs import Result
     from state.events import Event
     from state.views import Card
     from state.workspace import Workspace
-
-_STOP_GRACE = 10.0  # seconds a data run gets to finish what it writes
-_POLL = 0.05
 
 
 def run(
@@ -128,90 +123,3 @@ def engine(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> int:
     set_up(workspace)
     serve(workspace)
     return 0
-
-
-# Data without a ticket -------------------------------------------------------------------------------
-
-
-def data(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as text/worked-steps.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder; the rows come under DIR/data.")],
-    count: Annotated[int, typer.Option(min=1, help="Rows.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
-    shards: Annotated[int, typer.Option(min=1, help="Files the rows are spread over.")] = 8,
-    json: Annotated[
-        bool, typer.Option("--json", help="The run's events, one a line; the result last.")
-    ] = False,
-) -> int:
-    """Make a data set by a recipe, without a ticket. Cut off, the same command takes it up again.
-
-    Example:
-      jetbox data text/worked-steps --count 1000 --seed 7 --out /tmp/steps
-    """
-    from importlib.metadata import entry_points
-
-    from orchestrator import runs
-    from tickets.problems import did_you_mean, listed
-
-    known = {point.name for point in entry_points(group="jetbox.recipes")}
-    if recipe not in known:
-        raise Wrong(f"no recipe {recipe!r}, there is {listed(known)}{did_you_mean(recipe, known)}")
-    shards = min(shards, count)
-    request = {"schema": 1, "recipe": recipe, "seed": seed, "count": count, "shards": shards, "options": {}}
-    tail = runs.Tail(out)
-    runs.start(out, "datagen", request)
-    try:
-        result = _follow(out, tail, json)
-    except KeyboardInterrupt:
-        runs.stop(out, _STOP_GRACE)
-        complain(f"stopped: the same command goes on where {out} is")
-        return Exit.INTERRUPTED
-    return _data_ended(out, result, json)
-
-
-def _follow(out: Path, tail: object, json: bool) -> Result:
-    import time
-
-    from orchestrator import runs
-
-    assert isinstance(tail, runs.Tail)
-    shown, seen = -1, []
-    while True:
-        alive = runs.alive(out)
-        for event in tail.read():
-            if json:
-                output.json_object(event, indent=None)
-            elif event["type"] == "progress":
-                seen.append(event)
-                percent = int(100 * runs.progress(seen[-64:]).fraction)
-                if percent // 10 > shown // 10:
-                    shown = percent
-                    line(f"{percent:>3} %  {event['done']} of {event['total']} rows")
-        if not alive:
-            found = runs.result(out)
-            return found or runs.Result(ok=False, error=f"it ended without a result: see {out / runs.OUTPUT}")
-        time.sleep(_POLL)
-
-
-def _data_ended(out: Path, result: Result, json: bool) -> int:
-    made = result.artifact
-    manifest = out / made.path if made else None
-    if json:
-        from orchestrator.cli.models import DataResult
-
-        output.json_object(
-            DataResult(
-                ok=result.ok,
-                error=result.error,
-                manifest=manifest.as_posix() if manifest else None,
-                sha256=made.sha256 if made else None,
-                metrics=dict(result.metrics),
-            ),
-            indent=None,
-        )
-    elif result.ok and manifest:
-        figures = ", ".join(f"{name} {value:g}" for name, value in sorted(result.metrics.items()))
-        line(f"Made {manifest} ({figures})", "landed")
-    else:
-        raise Failed(result.error or "the run failed")
-    return Exit.DONE if result.ok else Exit.FAILED
