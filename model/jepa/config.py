@@ -28,6 +28,7 @@ class Tasks(Strict):
     cross: Weight = 1.0  # a scene's text latent from its picture, and the reverse
     words: Weight = 0.0  # latents of masked words from the picture's latent and the words left
     patches: Weight = 0.0  # latents of hidden patches from those seen
+    future: Weight = 0.0  # a later frame's latent from two earlier ones; needs moving scenes
 
 
 class JepaConfig(Strict):

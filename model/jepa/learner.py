@@ -19,7 +19,7 @@ from model.encoders import MASK, PAD, UNKNOWN, Words
 from model.jepa import objectives
 from model.jepa.config import JepaConfig, parse
 from model.jepa.net import Jepa, Towers
-from model.jepa.views import augment, mask_words, scaled
+from model.jepa.views import augment, augment_clip, mask_words, scaled
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
 
 _MOST_SCALE = 4.6  # log of the largest inverse temperature, 100, as in CLIP
@@ -48,12 +48,15 @@ class JepaLearner(Learner):
 
     def prepare(self, columns: Columns) -> dict[str, Tensor]:
         """Pictures as they are, captions as numbers of words; the first captions seen make the tokenizer."""
-        image, caption = columns.get("image"), columns.get("caption")
+        kind = "frames" if self.config.tasks.future else "image"
+        image, caption = columns.get(kind), columns.get("caption")
         size = self.config.vision.size
         if image is None or caption is None:
-            raise ValueError("a JEPA of scenes needs the columns image and caption")
-        if image.dtype != np.uint8 or image.shape[1:] != (size, size, 3):
+            raise ValueError(f"a JEPA with these tasks needs the columns {kind} and caption")
+        if image.dtype != np.uint8 or image.shape[-3:] != (size, size, 3):
             raise ValueError(f"pictures of {size} x {size} x 3 bytes are needed, not {image.shape[1:]}")
+        if image.ndim != (5 if kind == "frames" else 4) or (kind == "frames" and image.shape[1] < 3):
+            raise ValueError(f"{kind} of shape {image.shape[1:]} can't be used; three frames are the least")
         if caption.dtype != np.uint8 or caption.ndim != 2:
             raise ValueError("captions are needed as bytes, padded with zeros")
         texts = [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in caption]
@@ -69,7 +72,7 @@ class JepaLearner(Learner):
         else:
             ids = self.words().encode(texts, text.length)
         longest = int((ids != PAD).sum(1).max()) if len(ids) else text.length
-        return {"image": torch.from_numpy(image), "caption": ids[:, : max(1, longest)]}
+        return {kind: torch.from_numpy(image), "caption": ids[:, : max(1, longest)]}
 
     def words(self) -> Words:
         """The tokenizer in the weights."""
@@ -81,43 +84,57 @@ class JepaLearner(Learner):
 
     def advance(self, feed: Feed, batch: int, state: State, progress: float) -> Step:
         """One batch of scenes; `shown` holds each task's part of the loss."""
-        rows = feed.take(batch)
-        pictures = augment(rows["image"], self.config.augment, feed.rng)
+        rows, how = feed.take(batch), self.config.augment
+        if self.config.tasks.future:
+            stride = int(torch.randint(1, (rows["frames"].shape[1] + 1) // 2, (), generator=feed.rng))
+            pictures = augment_clip(rows["frames"][:, : 2 * stride + 1 : stride], how, feed.rng)
+        else:
+            pictures = augment(rows["image"], how, feed.rng)
         loss, parts = self.loss(pictures, rows["caption"], feed.rng)
         return Step(loss, {name: part.detach() for name, part in parts.items()})
 
     def loss(self, pictures: Tensor, ids: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and its parts, for pictures float [B, 3, S, S] and words [B, L]."""
-        net, tasks, device = self.net, self.config.tasks, pictures.device
-        patches, tokens = net.towers.vision(pictures), net.towers.text(ids)
-        image, text = net.towers.picture(patches), net.towers.caption(tokens, ids)
-        to_image, to_text, to_patches = image, text, patches
+        """The weighted sum, and its parts, for words [B, L] and pictures float [B, 3, S, S].
+
+        Of moving scenes, the pictures are [3B, 3, S, S]: all first frames, all second, all third. Captions go
+        with the first.
+        """
+        net, tasks, count = self.net, self.config.tasks, len(ids)
+        patches = net.towers.vision(pictures)
+        seen = net.towers.picture(patches)
+        image, to_seen, to_patches = seen[:count], seen, patches
         if self.teacher is not None:
             with torch.no_grad():
                 to_patches = self.teacher.vision(pictures)
-                to_image = self.teacher.picture(to_patches)
-                to_text = self.teacher.caption(self.teacher.text(ids), ids)
-        parts = {
-            "cross": self._near(net.to_text(image), to_text, net.scale)
-            + self._near(net.to_picture(text), to_image, net.scale)
-        }
-        total = tasks.cross * parts["cross"]
+                to_seen = self.teacher.picture(to_patches)
+        parts: dict[str, Tensor] = {}
+        latents = [image]
+        if tasks.cross:
+            text = to_text = net.towers.caption(net.towers.text(ids), ids)
+            latents.append(text)
+            if self.teacher is not None:
+                with torch.no_grad():
+                    to_text = self.teacher.caption(self.teacher.text(ids), ids)
+            there = self._near(net.to_text(image), to_text, net.scale)
+            parts["cross"] = there + self._near(net.to_picture(text), to_seen[:count], net.scale)
         if tasks.words:
             parts["words"] = self._masked_words(image, ids, rng)
-            total = total + tasks.words * parts["words"]
         if tasks.patches:
-            parts["patches"] = self._hidden_patches(pictures, to_patches, rng)
-            total = total + tasks.patches * parts["patches"]
+            parts["patches"] = self._hidden_patches(pictures[:count], to_patches[:count], rng)
+        if tasks.future:
+            parts["future"] = self._later(seen, to_seen)
+        weights = tasks.model_dump()
         if self.remedy.gaussian:
             shape = (self.config.latent, self.config.directions)
-            directions = torch.randn(shape, generator=rng).to(device)
-            parts["gaussian"] = objectives.sigreg(image, directions) + objectives.sigreg(text, directions)
-            total = total + self.config.gaussian * parts["gaussian"]
-        return total, parts
+            directions = torch.randn(shape, generator=rng).to(image.device)
+            terms = [objectives.sigreg(each, directions) for each in latents]
+            parts["gaussian"] = torch.stack(terms).sum()
+            weights["gaussian"] = self.config.gaussian
+        return torch.stack([weights[name] * part for name, part in parts.items()]).sum(), parts
 
-    def _near(self, predicted: Tensor, targets: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
+    def _near(self, predicted: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
         if self.remedy.contrast:
-            return objectives.contrast(predicted, targets, self._heat(scale), same)
+            return objectives.contrast(predicted, targets, self._heat(scale))
         return objectives.distance(predicted, targets)
 
     @staticmethod
@@ -127,6 +144,7 @@ class JepaLearner(Learner):
     def _masked_words(self, image: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
         """Latents of some masked words, rare ones first, from the picture's latent and the words left.
 
+        Always by contrast, whatever the objective: words' own latents are learnt, and would all become one.
         The target is what the word itself is, not the word amid its caption: such latents tell captions apart
         by whatever is easiest, and the others of the batch need not be known by their shapes.
         """
@@ -139,9 +157,7 @@ class JepaLearner(Learner):
         real = hidden.gather(1, asked).flatten()
         found, wanted = found.flatten(0, 1)[real], ids.gather(1, asked).flatten()[real]
         every = net.words(net.towers.text.words.weight)
-        if not self.remedy.contrast:
-            return objectives.distance(found, every[wanted])
-        return objectives.choice(found, every, wanted, self.known, self._heat(net.words_scale))
+        return objectives.choice(found, every, wanted, self._heat(net.words_scale), self.known)
 
     def _hidden_patches(self, pictures: Tensor, targets: Tensor, rng: torch.Generator) -> Tensor:
         """Latents of all hidden patches from the mean of those seen and the hidden one's place."""
@@ -151,8 +167,24 @@ class JepaLearner(Learner):
         keep, gone = order[:, :kept], order[:, kept:]
         context = net.towers.vision(pictures, keep).mean(1)
         found = net.to_patches(context[:, None], net.places[gone])
-        wanted = net.patches(targets.gather(1, gone[:, :, None].expand(-1, -1, targets.shape[2])))
-        return self._near(found.flatten(0, 1), wanted.flatten(0, 1), net.patches_scale)
+        wanted = targets.gather(1, gone[:, :, None].expand(-1, -1, targets.shape[2])).flatten(0, 1)
+        wanted = functional.layer_norm(wanted.float(), wanted.shape[1:])
+        return self._near(found.flatten(0, 1), wanted, net.patches_scale)
+
+    def _later(self, seen: Tensor, targets: Tensor) -> Tensor:
+        """The third frame's latent from the first's and the second's, all [3B, D].
+
+        By contrast it must be told from the frames already seen, so that staying as one is does not win.
+        """
+        net = self.net
+        first, second, _ = seen.chunk(3)
+        found = net.to_future(torch.cat([first, second], dim=1))
+        third = targets.chunk(3)[2]
+        if not self.remedy.contrast:
+            return objectives.distance(found, third)
+        own = torch.arange(len(found), device=found.device)
+        every = torch.cat([third, second, first])
+        return objectives.choice(found, every, own, self._heat(net.future_scale))
 
     def stepped(self, progress: float) -> None:
         """The teacher follows: a moving average of the towers, their running statistics included."""
@@ -176,42 +208,64 @@ class JepaLearner(Learner):
         found: dict[str, list[Tensor]] = {name: [] for name in _LATENTS}
         net = self.net
         device = net.scale.device
-        for start in range(0, len(data["image"]), _ASSESS_BATCH):
-            part = {
-                name: data[name][start : start + _ASSESS_BATCH].to(device) for name in ("image", "caption")
-            }
-            image = net.towers.picture(net.towers.vision(scaled(part["image"])))
-            text = net.towers.caption(net.towers.text(part["caption"]), part["caption"])
-            for name, rows in zip(
-                _LATENTS, (image, text, net.to_text(image), net.to_picture(text)), strict=True
-            ):
+        pictures = data["frames"][:, 0] if "frames" in data else data["image"]
+        for part, ids in zip(
+            torch.split(pictures, _ASSESS_BATCH), torch.split(data["caption"], _ASSESS_BATCH), strict=True
+        ):
+            image = net.towers.picture(net.towers.vision(scaled(part.to(device))))
+            ids = ids.to(device)
+            text = net.towers.caption(net.towers.text(ids), ids)
+            made = (image, text, net.to_text(image), net.to_picture(text))
+            for name, rows in zip(_LATENTS, made, strict=True):
                 found[name].append(rows.float())
         return {name: torch.cat(rows) for name, rows in found.items()}
+
+    def foresee(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted latents [N, D] of each clip's last frame; all latents [3 * N, D], last frames first.
+
+        Frames are bytes [N, F, S, S, 3]; the first and the one halfway to the last are what is seen.
+        """
+        stride = (frames.shape[1] - 1) // 2
+        found = []
+        for frame in (2 * stride, stride, 0):
+            parts = torch.split(frames[:, frame].to(self.net.scale.device), _ASSESS_BATCH)
+            towers = self.net.towers
+            found.append(torch.cat([towers.picture(towers.vision(scaled(each))) for each in parts]))
+        last, middle, first = found
+        return self.net.to_future(torch.cat([first, middle], dim=1)), torch.cat([last, middle, first])
 
     def assess(self, data: Batch, rows: int) -> dict[str, float]:
         """`loss` of all tasks, `recall` among these rows, and the signs of collapse.
 
         `rank` of the picture latents and `text_rank` fall where latents lie along few directions; `spread`,
         the mean deviation of a picture latent's dimensions, where all fall onto one point: what is left of
-        them there is rounding, which has any rank.
+        them there is rounding, which has any rank. Of moving scenes also `future`: how many last frames are
+        found by their predicted latents among all frames of all clips.
         """
-        part = {name: data[name][:rows] for name in ("image", "caption")}
+        part = {name: each[:rows] for name, each in data.items()}
         found = self.latents(part)
         rng = torch.Generator().manual_seed(0)
         losses = []
-        for start in range(0, len(part["image"]), _ASSESS_BATCH):
-            pictures = scaled(part["image"][start : start + _ASSESS_BATCH])
-            losses.append(float(self.loss(pictures, part["caption"][start : start + _ASSESS_BATCH], rng)[0]))
-        there = functional.normalize(found["text_from_image"]) @ functional.normalize(found["text"]).T
-        back = functional.normalize(found["image_from_text"]) @ functional.normalize(found["image"]).T
-        own = torch.arange(len(there), device=there.device)
-        return {
+        for start in range(0, len(part["caption"]), _ASSESS_BATCH):
+            stop = start + _ASSESS_BATCH
+            if self.config.tasks.future:
+                frames = part["frames"][start:stop]
+                stride = (frames.shape[1] - 1) // 2
+                pictures = torch.cat([scaled(frames[:, turn * stride]) for turn in range(3)])
+            else:
+                pictures = scaled(part["image"][start:stop])
+            losses.append(float(self.loss(pictures, part["caption"][start:stop], rng)[0]))
+        measures = {
             "loss": sum(losses) / len(losses),
             "rank": rank(found["image"]),
             "text_rank": rank(found["text"]),
             "spread": float(found["image"].std(0).mean()),
-            "recall": float((torch.stack([there.argmax(1), back.argmax(1)]) == own).float().mean()),
+            "recall": (_found(found["text_from_image"], found["text"]) / 2)
+            + (_found(found["image_from_text"], found["image"]) / 2),
         }
+        if self.config.tasks.future:
+            measures["future"] = _found(*self.foresee(part["frames"]))
+        return measures
 
     def split(self) -> Split:
         """Hidden matrices apart from embeddings, norms, biases and scalars."""
@@ -244,6 +298,12 @@ _RAREST = 200.0
 def build(options: dict[str, Any], info: DataInfo) -> JepaLearner:
     """The learner that the options describe; ValueError in one line where they can't be."""
     return JepaLearner(parse(options))
+
+
+def _found(predicted: Tensor, targets: Tensor) -> float:
+    """The share of predictions [N, D] that are nearest, by cosine, to the target of their own number."""
+    like = functional.normalize(predicted) @ functional.normalize(targets).T
+    return float((like.argmax(1) == torch.arange(len(like), device=like.device)).float().mean())
 
 
 def rank(latents: Tensor) -> float:

@@ -90,8 +90,10 @@ class Jepa(nn.Module):
             self.words_scale = nn.Parameter(torch.tensor(2.3))
         if tasks.patches:
             width = config.vision.width
-            self.to_patches = Predictor(width, hidden, context=width, out=latent)
-            self.patches = nn.Linear(width, latent)
+            self.to_patches = Predictor(width, hidden, context=width)
             self.patches_scale = nn.Parameter(torch.tensor(2.3))
             self.places = nn.Parameter(torch.randn(config.vision.patches, width) * 0.02)
+        if tasks.future:
+            self.to_future = Predictor(2 * latent, hidden, out=latent)
+            self.future_scale = nn.Parameter(torch.tensor(2.3))
         self.register_buffer("vocabulary", torch.zeros(WORDS_BYTES, dtype=torch.uint8))

@@ -58,26 +58,22 @@ def sigreg(latents: Tensor, directions: Tensor) -> Tensor:
         return len(z) * (off @ weight).mean()
 
 
-def contrast(predicted: Tensor, targets: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
+def contrast(predicted: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE by cosine: each prediction [N, D] finds its target [N, D] among all, and the reverse.
 
-    `scale` is the inverse temperature, a scalar. `same` [N, N] marks targets that are equal to one's own and
-    would be punished for it; they are left out.
+    `scale` is the inverse temperature, a scalar.
     """
     like = (functional.normalize(predicted, dim=1) @ functional.normalize(targets, dim=1).T).float() * scale
-    if same is not None:
-        like = like.masked_fill(same & ~torch.eye(len(like), dtype=torch.bool, device=like.device), -1e4)
     own = torch.arange(len(like), device=like.device)
     return (functional.cross_entropy(like, own) + functional.cross_entropy(like.T, own)) / 2
 
 
-def choice(predicted: Tensor, every: Tensor, wanted: Tensor, known: Tensor, scale: Tensor) -> Tensor:
-    """InfoNCE against all there is: predictions [N, D] find number `wanted` [N] among latents [V, D].
-
-    Those not `known` (bool [V]) are never offered.
-    """
+def choice(
+    predicted: Tensor, every: Tensor, wanted: Tensor, scale: Tensor, offered: Tensor | None = None
+) -> Tensor:
+    """InfoNCE one way: predictions [N, D] find number `wanted` [N] among the latents `offered` (bool [V])."""
     like = (functional.normalize(predicted, dim=1) @ functional.normalize(every, dim=1).T).float() * scale
-    return functional.cross_entropy(like.masked_fill(~known, -1e4), wanted)
+    return functional.cross_entropy(like if offered is None else like.masked_fill(~offered, -1e4), wanted)
 
 
 def distance(predicted: Tensor, targets: Tensor) -> Tensor:

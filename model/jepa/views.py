@@ -32,6 +32,15 @@ def augment(pictures: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
     return found
 
 
+def augment_clip(frames: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
+    """Bytes [B, F, S, S, 3] to float32 [F * B, 3, S, S], frame by frame: each clip's frames changed alike."""
+    drawn, changed = rng.get_state(), []
+    for frame in frames.unbind(1):
+        rng.set_state(drawn)
+        changed.append(augment(frame, how, rng))
+    return torch.cat(changed)
+
+
 def mask_words(ids: Tensor, rarity: Tensor, asked: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Which words [B, L] are hidden (bool), and the places of those asked for, int64 [B, K].
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from datagen.draws import Draws
+from datagen.scenes import moving as clips
 from datagen.scenes import render, scene, words
 from model.jepa.learner import JepaLearner, build
 from model.learner import DataInfo
@@ -49,6 +50,11 @@ class Few:
 
     def take(self, count: int) -> dict[str, Tensor]:
         """The next rows."""
-        index = torch.arange(self._at, self._at + count) % len(self._rows["image"])
+        index = torch.arange(self._at, self._at + count) % len(self._rows["caption"])
         self._at += count
         return {name: rows[index] for name, rows in self._rows.items()}
+
+
+def moving(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """So many moving scenes of five frames, as a data set of `video/scenes` holds them."""
+    return clips.make(seed, 0, count, {"size": 32, "frames": 5, "objects": 3})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.jepa.objectives import contrast, distance, sigreg
+from model.jepa.objectives import choice, contrast, distance, sigreg
 
 
 def _normal(count: int, width: int, seed: int = 0) -> Tensor:
@@ -53,11 +53,14 @@ def test_contrast_is_low_for_pairs_high_for_strangers_and_the_same_both_ways() -
     )  # collapse is no way out
 
 
-def test_targets_equal_to_ones_own_are_not_punished() -> None:
-    one = _normal(4, 16)
-    twice, scale = torch.cat([one, one]), torch.tensor(20.0)
-    same = torch.eye(4, dtype=torch.bool).repeat(2, 2)
-    assert float(contrast(twice, twice, scale, same)) < 0.05 < float(contrast(twice, twice, scale))
+def test_a_choice_is_among_what_is_offered() -> None:
+    every, wanted, scale = _normal(6, 16), torch.tensor([1, 4]), torch.tensor(20.0)
+    assert float(choice(every[wanted], every, wanted, scale)) < 0.05
+    assert float(choice(every[[0, 0]], every, wanted, scale)) > 3.0
+    twins = torch.cat([every, every])
+    offered = torch.arange(12) < 6  # the second half is equal to the first, and not offered
+    assert float(choice(every[wanted], twins, wanted, scale, offered)) < 0.05
+    assert float(choice(every[wanted], twins, wanted, scale)) > 0.6
 
 
 def test_distance_is_nothing_for_collapsed_latents() -> None:
