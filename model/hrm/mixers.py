@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.hrm.config import Grid, HrmConfig
+from model.hrm.ops import gated
 
 
 def weight(out: int, into: int) -> nn.Parameter:
@@ -45,8 +46,12 @@ class Gated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., width] to the same."""
-        gate, up = F.linear(x, self.up).chunk(2, -1)
-        return F.linear(F.silu(gate) * up, self.down)
+        return F.linear(gated(F.linear(x, self.up)), self.down)
+
+    def first(self, x: Tensor) -> Tensor:
+        """The same over the first axis: [width, ...] to the same, in two plain products."""
+        flat = x.reshape(len(x), -1)
+        return torch.mm(self.down, gated(torch.mm(self.up, flat), 0)).view(x.shape)
 
 
 class Tokens(nn.Module):
@@ -59,8 +64,7 @@ class Tokens(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, D] to the same."""
-        mixed: Tensor = self.mlp(x.transpose(1, 2))
-        return mixed.transpose(1, 2)
+        return self.mlp.first(x.transpose(0, 1)).transpose(0, 1)
 
 
 class Attention(nn.Module):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from model.hrm.config import HrmConfig
 from model.hrm.mixers import Gated, mixer, weight
+from model.hrm.ops import norm
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, D] to the same."""
-        width = x.shape[-1:]
         mixed = x
         for each in self.mixers:
             mixed = mixed + each(x)
-        x = F.rms_norm(mixed, width)
-        return F.rms_norm(x + self.mlp(x), width)
+        x = norm(mixed)
+        return norm(x + self.mlp(x))
 
 
 class Net(nn.Module):

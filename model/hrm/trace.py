@@ -49,10 +49,13 @@ def trace(learner: HrmLearner, question: Tensor, steps: int) -> Trace:
             moved = _change(y, refined.y), _change(z, refined.z)
             rows.append((refined.logits.argmax(-1), *moved, halt, 1 - sure))
             y, z = refined.y, refined.z
-    return Trace(*(torch.stack(column) for column in zip(*rows, strict=True)), cycles_a_step=high)
+    answers, y_change, z_change, halts, doubt = (torch.stack(column) for column in zip(*rows, strict=True))
+    return Trace(answers, y_change, z_change, halts, doubt, high)
 
 
 def _change(before: Tensor, after: Tensor) -> Tensor:
     """[B, N, D] twice to [B]."""
     before, after = before.float().flatten(1), after.float().flatten(1)
-    return (after - before).norm(dim=1) / before.norm(dim=1).clamp(min=1e-9)
+    before_norm = torch.linalg.vector_norm(before, dim=1).clamp(min=1e-9)
+    moved: Tensor = torch.linalg.vector_norm(after - before, dim=1) / before_norm
+    return moved
