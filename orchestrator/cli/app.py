@@ -17,11 +17,12 @@ from orchestrator.cli import (
     begin,
     data_verbs,
     health,
-    later,
     look,
     model_verbs,
     personas,
+    runs,
     sandbox,
+    training,
     words,
     work,
 )
@@ -65,6 +66,8 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("replay", agent.replay),
     ("verify", health.verify),
     ("doctor", health.doctor),
+    ("train", training.train),
+    ("eval", training.evaluate),
 )
 
 
@@ -109,9 +112,10 @@ def _app() -> typer.Typer:
     for name, verb in data_verbs.VERBS:
         data_verbs.APP.command(name, help=_help(verb))(verb)
     app.add_typer(data_verbs.APP, name="data")
-    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-    for name, verb in later.VERBS:
-        app.command(name, help=_help(verb), context_settings=anything)(verb)
+    runs.APP.callback(help=_help(runs.every))(runs.every)
+    for name, verb in runs.VERBS:
+        runs.APP.command(name, help=_help(verb))(verb)
+    app.add_typer(runs.APP, name="runs")
     app.command("engine", hidden=True, help=_help(work.engine))(work.engine)
     return app
 
@@ -187,6 +191,7 @@ def _known() -> tuple[tuple[tuple[type[Exception], ...], Exit], ...]:
     from orchestrator.providers.base import ProviderError
     from orchestrator.runs import RunError
     from orchestrator.service import EngineRunning
+    from orchestrator.training.presets import BadConfig
     from orchestrator.workspaces import NoWorkspace
     from state.blobs import BlobDamaged
     from state.errors import JournalError
@@ -194,7 +199,7 @@ def _known() -> tuple[tuple[tuple[type[Exception], ...], Exit], ...]:
     from tickets.problems import TicketError
 
     return (
-        ((NoWorkspace, TicketError), Exit.WRONG),
+        ((NoWorkspace, TicketError, BadConfig), Exit.WRONG),
         ((Refused, JournalError, BlobDamaged, GitError, EngineRunning, RunError, DemoError), Exit.FAILED),
         ((NoModel, ProviderError), Exit.FAILED),
     )

@@ -94,7 +94,7 @@ def demo(
 
 
 def new(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="run, datagen or code.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="run, code, datagen, train or eval.")],
     goal: Annotated[str, typer.Argument(metavar="GOAL", help="What is wanted, in 8 to 240 characters.")],
 ) -> int:
     """Write a ticket with the next free id, ready to edit.
@@ -263,7 +263,8 @@ def schema(
     Of a ticket, for editors; of a status event, a line of `.jetbox/status.jsonl`; or of what a verb prints
     with `--json`.
 
-    Names: ticket, persona, event, proposal, status, inbox, log, show, personas, check, verify, doctor, data.
+    Names: ticket, persona, event, proposal, status, inbox, log, show, personas, check, verify, doctor, data,
+    train, eval, runs.
 
     Example:
       jetbox schema ticket > ticket.schema.json

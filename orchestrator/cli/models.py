@@ -225,6 +225,40 @@ class DataResult(_Model):
     metrics: dict[str, int | float]
 
 
+class RunResult(_Model):
+    """The last line of `jetbox train --json` and of `jetbox eval --json`."""
+
+    type: Literal["result"] = "result"
+    ok: bool
+    error: str | None
+    run: str
+    """The run's folder."""
+    artifact: str | None
+    """Path of what was made: the best checkpoint's checkpoint.json, or the report."""
+    sha256: str | None
+    metrics: dict[str, int | float]
+
+
+class RunLine(_Model):
+    """One run, as `jetbox runs --json` lists them."""
+
+    ticket: str
+    attempt: int
+    folder: str
+    kind: str
+    """train, eval, datagen, or empty where its request does not tell."""
+    state: Literal["running", "done", "failed", "interrupted"]
+    phase: str
+    done: float
+    total: float
+    unit: str
+    loss: float | None
+    steps_per_second: float | None
+    eta: tuple[float, float] | None
+    """Seconds that it still takes, at least and at most."""
+    error: str
+
+
 class PersonaLine(_Model):
     """One persona, as `jetbox personas --json` lists them."""
 
@@ -307,6 +341,8 @@ OF_OUTPUT: dict[str, type[BaseModel]] = {
     "verify": VerifyReport,
     "doctor": DoctorReport,
     "data": DataResult,
+    "train": RunResult,
+    "eval": RunResult,
     "models": ModelsReport,
 }
 

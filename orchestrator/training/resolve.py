@@ -67,8 +67,8 @@ def configured(config: dict[str, Any], options: TrainOptions, changes: Mapping[s
         said = f"{options.config} is for {config['learner']}"
         raise BadConfig(f"{said}, and the model is to be {options.model}")
     more = {f"model.{key}": value for key in ("freeze", "ablate") if (value := getattr(options, key))}
-    config = presets.budget(presets.changed(config, {**options.set, **more}), options.steps, options.time)
-    return presets.changed(config, changes)
+    config = presets.changed(config, {**options.set, **more})
+    return presets.changed(presets.budget(config, options.steps, options.time), changes)
 
 
 def configuration(name: str, place: Place) -> tuple[dict[str, Any], dict[str, str]]:
