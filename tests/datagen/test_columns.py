@@ -497,6 +497,17 @@ def test_a_wrong_request_for_columns_says_what_to_change(
     assert words in error(folder)
 
 
+def test_without_the_extra_a_run_of_columns_says_what_to_install(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "from pathlib import Path; from datagen import run; sys.exit(run.main(Path(sys.argv[1])))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code, str(folder)], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert error(folder) == "image/scenes needs numpy: pip install 'jetbox[model]'"
+
+
 _PHONING = """
 import socket, sys
 from pathlib import Path
