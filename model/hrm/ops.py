@@ -21,7 +21,7 @@ class _Norm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_(min=_LEAST)
         scale = norm.reciprocal_().mul_(x.shape[-1] ** 0.5)
-        y = x * scale
+        y: Tensor = x * scale
         ctx.save_for_backward(y, scale)
         return y
 
