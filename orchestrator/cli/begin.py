@@ -124,8 +124,8 @@ def backlog(
 ) -> int:
     """Take a chain of tickets that is shipped with Jetbox into this repository.
 
-    Without a name it lists the chains. The tickets get the next free ids; read and edit them as your own. They
-    need the extra `model`.
+    Without a name it lists the chains. The tickets get the next free ids; read and edit them as your own.
+    They need the extra `model`.
 
     Example:
       jetbox backlog

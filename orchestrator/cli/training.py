@@ -54,7 +54,8 @@ def train(
       jetbox train hrm-sudoku4 --data /tmp/sudoku --time 2m
       jetbox train --run runs/hrm-sudoku4/1 --resume
     """
-    from orchestrator.kinds.train import MODULE, missing
+    from orchestrator.extras import MODELS, lacking
+    from orchestrator.kinds.train import MODULE
     from orchestrator.training import presets
 
     if resume:
@@ -84,7 +85,7 @@ def train(
         if devices > 1:
             request["devices"] = devices
         where = fresh(run, _root(), Path(config).stem)
-    if why := missing():
+    if why := lacking(MODELS, "training"):
         raise Failed(why)
     return _follow(where, MODULE, request, json, "train")
 
@@ -116,8 +117,8 @@ def evaluate(
       jetbox eval sudoku --model runs/hrm-sudoku4/1 --data /tmp/sudoku
       jetbox eval sudoku --model runs/TICKET-003/1 --data runs/TICKET-001/1 --baseline baselines/sudoku.json
     """
+    from orchestrator.extras import MODELS, lacking
     from orchestrator.kinds.eval import MODULE
-    from orchestrator.kinds.train import missing
 
     if resume:
         where = _resumed(run)
@@ -141,7 +142,7 @@ def evaluate(
         if rows is not None:
             request["rows"] = rows
         where = fresh(run, _root(), f"eval-{suite}")
-    if why := missing():
+    if why := lacking(MODELS, "evaluation"):
         raise Failed(why)
     return _follow(where, MODULE, request, json, "eval", write_baseline)
 

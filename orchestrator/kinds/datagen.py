@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -11,6 +12,7 @@ from orchestrator.actions import Close, Decision, Run
 from orchestrator.attempt import Attempt
 from orchestrator.budget import time_left
 from orchestrator.checks import Check
+from orchestrator.extras import COLUMNS, lacking
 from orchestrator.kinds.base import Options
 from orchestrator.models.base import Service
 from orchestrator.world import World
@@ -31,6 +33,8 @@ class DatagenOptions(Options):
     """Rows."""
     shards: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Files the rows are spread over; each is finished and checked on its own."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that make columns at the same time; they change no byte."""
     options: dict[str, Any] = Field({})
     """The recipe's own options."""
 
@@ -49,13 +53,19 @@ class Datagen:
         options = DatagenOptions.model_validate(attempt.spec.get("with") or {})
         found = attempt.done.get("run")
         if found is None or found.status == "interrupted":
-            return Run("datagen", {"schema": 1, **options.model_dump()}, time_left(attempt))
+            request = {"schema": 1, **options.model_dump()}
+            if options.workers == 1:
+                del request["workers"]
+            return Run("datagen", request, time_left(attempt))
         if found.status == "failed":
             return Close("failed", str(found.result["why"]))
         return None
 
     def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
-        """The recipes are here."""
+        """What the recipe stands on, where it is not installed."""
+        recipe = (spec.get("with") or {}).get("recipe", "")
+        if any("model" in point.extras for point in entry_points(group="jetbox.recipes", name=recipe)):
+            return lacking(COLUMNS, f"the recipe {recipe}")
         return None
 
 

@@ -11,7 +11,7 @@ from orchestrator.actions import Close, Decision, Resolve, Run
 from orchestrator.attempt import Attempt
 from orchestrator.budget import time_left
 from orchestrator.checks import Check
-from orchestrator.kinds.train import missing
+from orchestrator.extras import MODELS, lacking
 from orchestrator.models.base import Service
 from orchestrator.training.options import EvalOptions
 from orchestrator.world import World
@@ -48,7 +48,7 @@ class Eval:
 
     def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
         """The model wing, where it is not installed."""
-        return missing()
+        return lacking(MODELS, "evaluation")
 
 
 EVAL = Eval()

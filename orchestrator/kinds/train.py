@@ -7,7 +7,6 @@ shows both. What is approved is what runs: the request is in the proposal, and i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from orchestrator.actions import Close, Decision, Run
 from orchestrator.attempt import Attempt
 from orchestrator.budget import time_left
 from orchestrator.checks import Check
+from orchestrator.extras import MODELS, lacking
 from orchestrator.models.base import Service
 from orchestrator.training import foresight
 from orchestrator.training.foresight import Plan
@@ -25,8 +25,6 @@ from state.workspace import Workspace
 from tickets.kinds import Approval
 
 MODULE = "model.train"
-NEEDS = ("torch", "safetensors", "numpy", "timm")
-"""What the model wing cannot do without."""
 
 
 class Train:
@@ -61,20 +59,12 @@ class Train:
 
     def obstacle(self, spec: Mapping[str, Any], workspace: Workspace, models: Service) -> str | None:
         """The model wing, where it is not installed."""
-        return missing()
+        return lacking(MODELS, "training")
 
     def _plan(self, attempt: Attempt, world: World) -> Plan:
         found = foresight.foresee(attempt, world)
         assert isinstance(found, Plan)  # `foresee` has come before
         return found
-
-
-def missing() -> str | None:
-    """What of the model wing is not installed, with the cure; nothing of it is loaded to find out."""
-    lacking = [name for name in NEEDS if find_spec(name) is None]
-    if not lacking:
-        return None
-    return f"training and evaluation need {', '.join(lacking)}: pip install 'jetbox[model]'"
 
 
 TRAIN = Train()

@@ -251,7 +251,7 @@ def test_without_the_model_wing_a_ticket_waits_and_says_the_cure(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready(lab)
-    monkeypatch.setattr(training_lab.train_kind, "NEEDS", ("json", "no_such_library"))
+    monkeypatch.setattr(training_lab.train_kind, "MODELS", ("json", "no_such_library"))
     train(lab)
     lab.run()
     assert lab.state("TICKET-2") == "waiting"

@@ -32,7 +32,8 @@ serve(workspace, sandbox=unheld(workspace))
 def scripted(put: Any) -> None:
     """Have doubles work in place of the model wing; `put` is `setattr`, or a monkeypatch's."""
     put(train_kind, "MODULE", "scripted_training")
-    put(train_kind, "NEEDS", ("json",))
+    put(train_kind, "MODELS", ("json",))
+    put(eval_kind, "MODELS", ("json",))
     put(eval_kind, "MODULE", "scripted_evaluation")
     put(sizing, "MODULE", "scripted_estimate")
     plain = runs.environment

@@ -19,7 +19,9 @@ def test_there_is_one_for_a_laptop_and_one_for_a_large_card() -> None:
 
 
 @pytest.mark.parametrize("name", chains.names())
-def test_a_chain_is_taken_behind_the_tickets_that_are_there_and_has_no_fault(name: str, tmp_path: Path) -> None:
+def test_a_chain_is_taken_behind_the_tickets_that_are_there_and_has_no_fault(
+    name: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "tickets"
     folder.mkdir()
     mine = "kind: run\ngoal: A ticket of my own\naccept: []\nwith: {steps: [true]}\n"

@@ -1,0 +1,16 @@
+"""What the extra `model` brings, and the line where it is not installed. It is not loaded to find out."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+MODELS = ("torch", "safetensors", "numpy", "timm", "tokenizers")
+"""What training and evaluation cannot do without."""
+COLUMNS = ("numba", "numpy", "safetensors", "PIL")
+"""What a data set of columns cannot be made without."""
+
+
+def lacking(needed: tuple[str, ...], what: str) -> str | None:
+    """What is not installed of what `what` needs, with the cure."""
+    missing = [name for name in needed if find_spec(name) is None]
+    return f"{what} needs {', '.join(missing)}: pip install 'jetbox[model]'" if missing else None
