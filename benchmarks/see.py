@@ -239,6 +239,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ema": {"objective": "ema", "tasks": PLAIN},
     "none": {"objective": "none", "tasks": PLAIN},
 }
+BOUNDS = ("untrained", "supervised")
 
 
 def main() -> None:
@@ -248,10 +249,8 @@ def main() -> None:
     parser.add_argument("--core-minutes", type=float, default=0.5)
     parser.add_argument("--rows", type=int, default=13400, help="of both sides; nine in ten are for training")
     parser.add_argument("--preset", default="jepa-scenes")
-    parser.add_argument(
-        "--objective", nargs="*", default=[], choices=sorted(VARIANTS), help="baselines to run"
-    )
-    parser.add_argument("--baselines", action="store_true", help="all of them, untrained and supervised too")
+    parser.add_argument("--objective", nargs="*", default=[], choices=[*VARIANTS, *BOUNDS], help="baselines")
+    parser.add_argument("--baselines", action="store_true", help="all of them")
     parser.add_argument("--baseline-seeds", type=int, nargs="+", help="as --seeds where it is not given")
     parser.add_argument("--keep", type=Path, help="runs stay in this folder, and are gone on with")
     asked = parser.parse_args()
@@ -262,7 +261,8 @@ def main() -> None:
         sides = Sides(data)
         found: dict[str, list[dict[str, Any]]] = {}
         chosen: dict[str, dict[str, Any]] = {asked.preset: {}}
-        chosen |= {name: VARIANTS[name] for name in (VARIANTS if asked.baselines else asked.objective)}
+        wanted = [*VARIANTS, *BOUNDS] if asked.baselines else asked.objective
+        chosen |= {name: VARIANTS[name] for name in wanted if name in VARIANTS}
         for name, model in chosen.items():
             body = config(asked.preset, asked.core_minutes, model)
             seeds = asked.seeds if not model else asked.baseline_seeds or asked.seeds
@@ -270,9 +270,10 @@ def main() -> None:
             for seed in seeds:
                 found[name].append(trained(folder / f"{name}-{seed}", data, sides, body, seed))
                 print(name, seed, {**found[name][-1], "curve": "..."}, file=sys.stderr, flush=True)
-        if asked.baselines:
-            body, seeds = config(asked.preset, asked.core_minutes, {}), asked.baseline_seeds or asked.seeds
+        body, seeds = config(asked.preset, asked.core_minutes, {}), asked.baseline_seeds or asked.seeds
+        if "untrained" in wanted:
             found["untrained"] = [untrained(data, sides, body, seed) for seed in seeds]
+        if "supervised" in wanted:
             found["supervised"] = [supervised(data, sides, body, asked.core_minutes, seed) for seed in seeds]
         report = {
             "core_minutes": asked.core_minutes,

@@ -72,7 +72,12 @@ class JepaLearner(Learner):
         else:
             ids = self.words().encode(texts, text.length)
         longest = int((ids != PAD).sum(1).max()) if len(ids) else text.length
-        return {kind: torch.from_numpy(image), "caption": ids[:, : max(1, longest)]}
+        scenes = np.unique(columns.get("key", caption), axis=0, return_inverse=True)[1].reshape(-1)
+        return {
+            kind: torch.from_numpy(image),
+            "caption": ids[:, : max(1, longest)],
+            "scene": torch.from_numpy(scenes.astype(np.int64)),  # equal ones are the same scene
+        }
 
     def words(self) -> Words:
         """The tokenizer in the weights."""
@@ -235,7 +240,7 @@ class JepaLearner(Learner):
         return self.net.to_future(torch.cat([first, middle], dim=1)), torch.cat([last, middle, first])
 
     def assess(self, data: Batch, rows: int) -> dict[str, float]:
-        """`loss` of all tasks, `recall` among these rows, and the signs of collapse.
+        """`loss` of all tasks, `recall` among the different scenes of these rows, and the signs of collapse.
 
         `rank` of the picture latents and `text_rank` fall where latents lie along few directions; `spread`,
         the mean deviation of a picture latent's dimensions, where all fall onto one point: what is left of
@@ -255,13 +260,15 @@ class JepaLearner(Learner):
             else:
                 pictures = scaled(part["image"][start:stop])
             losses.append(float(self.loss(pictures, part["caption"][start:stop], rng)[0]))
+        alone = _firsts(part["scene"])
+        pairs = {name: rows[alone.to(rows.device)] for name, rows in found.items()}
         measures = {
             "loss": sum(losses) / len(losses),
             "rank": rank(found["image"]),
             "text_rank": rank(found["text"]),
             "spread": float(found["image"].std(0).mean()),
-            "recall": (_found(found["text_from_image"], found["text"]) / 2)
-            + (_found(found["image_from_text"], found["image"]) / 2),
+            "recall": _found(pairs["text_from_image"], pairs["text"]) / 2
+            + _found(pairs["image_from_text"], pairs["image"]) / 2,
         }
         if self.config.tasks.future:
             measures["future"] = _found(*self.foresee(part["frames"]))
@@ -280,15 +287,23 @@ class JepaLearner(Learner):
         return Split(matrices, others)
 
     def activation_bytes(self, batch: int) -> int:
-        """Some 16 rows of numbers as wide as the tokens for each layer and token, and the logits."""
+        """Some 16 rows of numbers as wide as the tokens for each layer and token; scores, logits, turned latents.
+
+        Counted against what autograd keeps: within a fifth over depths, patches, tasks and objectives.
+        """
         vision, text, tasks = self.config.vision, self.config.text, self.config.tasks
-        looks = 1 + (self.config.seen if tasks.patches else 0)
-        reads = 2 if tasks.words else 1
-        numbers = 16 * vision.patches * vision.width * vision.depth * looks
-        numbers += 16 * text.length * text.width * text.depth * reads
-        numbers += 6 * vision.size**2 * 3
-        asked = batch * self.config.masked if tasks.words else batch
-        return 4 * (batch * int(numbers) + 4 * asked * asked)
+        looks = 1 + (tasks.patches > 0) + 2 * (tasks.future > 0)
+        reads = (tasks.cross > 0) + (tasks.words > 0)
+        patches, words = vision.patches, text.length
+        numbers = looks * vision.depth * patches * (16 * vision.width + 2 * vision.heads * patches)
+        numbers += reads * text.depth * words * (16 * text.width + 2 * text.heads * words)
+        numbers += looks * 6 * vision.size**2 * 3
+        if self.remedy.gaussian:
+            numbers += (1 + (tasks.cross > 0)) * self.config.directions * objectives.POINTS
+        logits = 4 * batch * batch
+        if tasks.words:
+            logits += 3 * batch * self.config.masked * text.vocabulary
+        return 4 * (batch * numbers + logits)
 
 
 _LATENTS = ("image", "text", "text_from_image", "image_from_text")
@@ -298,6 +313,13 @@ _RAREST = 200.0
 def build(options: dict[str, Any], info: DataInfo) -> JepaLearner:
     """The learner that the options describe; ValueError in one line where they can't be."""
     return JepaLearner(parse(options))
+
+
+def _firsts(scenes: Tensor) -> Tensor:
+    """Row numbers of the first of each scene, for numbers [N]: of equal scenes either caption is right."""
+    numbers: list[int] = scenes.tolist()
+    seen = {number: row for row, number in reversed(list(enumerate(numbers)))}
+    return torch.tensor(sorted(seen.values()), dtype=torch.int64)
 
 
 def _found(predicted: Tensor, targets: Tensor) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Objective = Literal["sigreg", "ema", "contrastive", "combined", "none"]
-_POINTS = 17  # of the characteristic function, on [0, 3]: LeJEPA's own choice
+POINTS = 17  # of the characteristic function, on [0, 3]: LeJEPA's own choice
 _REACH = 3.0
 
 
@@ -49,9 +49,9 @@ def sigreg(latents: Tensor, directions: Tensor) -> Tensor:
     """
     with torch.autocast(latents.device.type, enabled=False):
         z = latents.float() @ functional.normalize(directions.float(), dim=0)
-        t = torch.linspace(0, _REACH, _POINTS, device=z.device)
+        t = torch.linspace(0, _REACH, POINTS, device=z.device)
         gaussian = torch.exp(-t.square() / 2)
-        weight = gaussian * (2 * _REACH / (_POINTS - 1))  # both halves of the line, by trapezoids
+        weight = gaussian * (2 * _REACH / (POINTS - 1))  # both halves of the line, by trapezoids
         weight = weight * torch.where((t == 0) | (t == _REACH), 0.5, 1.0)
         turned = z[:, :, None] * t
         off = (turned.cos().mean(0) - gaussian).square() + turned.sin().mean(0).square()

@@ -228,3 +228,37 @@ def test_the_rank_of_what_is_no_number_is_one() -> None:
     assert rank(torch.full((8, 4), torch.nan)) == 1.0
     assert rank(torch.ones(8, 4)) == 1.0
     assert rank(torch.eye(8, 4)) > 2.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tasks": {"words": 1.0}},
+        {"vision": {"width": 64, "depth": 4, "heads": 4}, "objective": "contrastive"},
+        {"tasks": {"cross": 0.0, "patches": 1.0}, "objective": "ema"},
+        {"directions": 512, "text": {"width": 64, "depth": 2, "heads": 4, "length": 40}},
+    ],
+)
+def test_the_estimate_of_memory_is_what_autograd_keeps(options: dict[str, Any]) -> None:
+    jepa = learner(**options)
+    feed = Few(jepa.prepare(ROWS))
+    weights = {each.untyped_storage().data_ptr() for each in jepa.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step = jepa.advance(feed, 64, {}, 0.0)
+    held = sum(each.untyped_storage().nbytes() for where, each in kept.items() if where not in weights)
+    assert step.loss.requires_grad
+    assert 0.7 < jepa.activation_bytes(64) / held < 1.4
+
+
+def test_scenes_that_are_equal_count_once_where_captions_are_sought() -> None:
+    jepa = learner().eval()
+    twice = {name: np.concatenate([each[:20], each[:20]]) for name, each in ROWS.items()}
+    once = {name: each[:20] for name, each in ROWS.items()}
+    with torch.no_grad():
+        assert jepa.assess(jepa.prepare(twice), 40)["recall"] == jepa.assess(jepa.prepare(once), 20)["recall"]
