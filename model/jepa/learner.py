@@ -287,7 +287,7 @@ class JepaLearner(Learner):
         return Split(matrices, others)
 
     def activation_bytes(self, batch: int) -> int:
-        """Some 16 rows of numbers as wide as the tokens for each layer and token; scores, logits, turned latents.
+        """Some 16 rows of numbers as wide as the tokens, by layer and token; scores, logits, turned latents.
 
         Counted against what autograd keeps: within a fifth over depths, patches, tasks and objectives.
         """
