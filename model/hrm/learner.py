@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from model.hrm import symmetry
+from model.hrm import carry, symmetry
 from model.hrm.config import HrmConfig
 from model.hrm.net import Net, Refined
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
@@ -56,19 +56,10 @@ class HrmLearner(Learner):
 
     def begin(self, feed: Feed, batch: int) -> State:
         """A batch of which every row is done, so that the first step draws all of it."""
-        net, cells = self.net, self.config.grid.cells
-        device, dtype = net.y0.device, self._dtype()
-        tokens = torch.zeros(batch, cells, dtype=self._token)
-        latent = net.y0.to(dtype).expand(batch, cells, -1).contiguous()
-        return {
-            "question": tokens.to(device),
-            "answer": tokens.to(device),
-            "y": latent,
-            "z": net.z0.to(dtype).expand(batch, cells, -1).contiguous(),
-            "steps": torch.zeros(batch, dtype=torch.int64, device=device),
-            "least": torch.zeros(batch, dtype=torch.int64, device=device),
-            "open": torch.zeros(batch, dtype=torch.bool, device=device),
-        }
+        shape = batch, self.config.grid.cells
+        tokens = torch.zeros(shape, dtype=self._token, device=self.net.y0.device)
+        problems = {"question": tokens, "answer": tokens.clone()}
+        return carry.begin(problems, *self.fresh(batch))
 
     def advance(self, feed: Feed, batch: int, state: State, progress: float) -> Step:
         """One refinement step of each of the `batch` puzzles; those done are replaced first."""
@@ -88,7 +79,7 @@ class HrmLearner(Learner):
             halting = F.binary_cross_entropy_with_logits(refined.halt, exact.float())
             total = total + self.config.halt_weight * halting
             shown["halt_loss"] = halting.detach()
-        return Step(total, shown, self._carried(state, refined))
+        return Step(total, shown, carry.onward(state, refined.y, refined.z, refined.halt, self.config.steps))
 
     def assess(self, data: Batch, rows: int) -> dict[str, float]:
         """`loss`, `exact` (every blank right), `cells` (share of blanks right) after all refinement steps."""
@@ -167,12 +158,11 @@ class HrmLearner(Learner):
 
     def _refilled(self, feed: Feed, state: State, progress: float) -> State:
         """The state with a fresh puzzle in every row that is not open."""
-        done = (~state["open"]).nonzero().squeeze(1)
+        done = carry.done(state)
         if not len(done):
             return state
         config = self.config
         drawn = feed.take(len(done))
-        device = state["question"].device
         question, answer = drawn["question"].cpu(), drawn["answer"].cpu()
         if config.augment == "sudoku":
             question, answer = symmetry.sudoku(question, answer, config.grid, feed.rng)
@@ -181,31 +171,9 @@ class HrmLearner(Learner):
         share = config.reveal * (1 - 2 * progress)
         if share > 0:
             question = symmetry.reveal(question, answer, config.blank, share, feed.rng)
-        explores = torch.rand(len(done), generator=feed.rng) < config.exploration
-        least = torch.randint(1, config.steps + 1, (len(done),), generator=feed.rng)
-        y, z = self.fresh(len(done))
-        fresh = {
-            "question": question.to(device),
-            "answer": answer.to(device),
-            "y": y,
-            "z": z,
-            "steps": torch.zeros_like(state["steps"][done]),
-            "least": torch.where(explores, least, 1).to(device),
-            "open": torch.ones_like(state["open"][done]),
-        }
-        kept = {
-            name: each.to(fresh[name].dtype) for name, each in state.items()
-        }  # the loop may begin in fp32
-        return {name: each.index_copy(0, done, fresh[name]) for name, each in kept.items()}
-
-    @torch.no_grad()
-    def _carried(self, state: State, refined: Refined) -> State:
-        """The state after the step: who goes on, and with which latents."""
-        steps = state["steps"] + 1
-        going = steps < self.config.steps
-        if refined.halt is not None:
-            going &= (refined.halt <= 0) | (steps < state["least"])
-        return {**state, "y": refined.y.detach(), "z": refined.z.detach(), "steps": steps, "open": going}
+        least = carry.waits(len(done), config.exploration, config.steps, feed.rng)
+        problems = {"question": question, "answer": answer}
+        return carry.replaced(state, done, problems, self.fresh(len(done)), least)
 
 
 def _parts(rows: Tensor) -> list[Tensor]:

@@ -47,8 +47,8 @@ class Block(nn.Module):
         return norm(x + self.mlp(x))
 
 
-class Net(nn.Module):
-    """The reasoner's network."""
+class Core(nn.Module):
+    """The recursion itself: what is asked goes in as latents, what is answered comes out as latents."""
 
     y0: Tensor
     z0: Tensor
@@ -58,28 +58,30 @@ class Net(nn.Module):
         self.flat = "hierarchy" in config.ablate
         self.one_step = config.gradient == "one_step"
         count = 1 if self.flat else config.networks
-        self.embed = nn.Parameter(torch.randn(config.vocabulary, config.hidden))
         self.networks = nn.ModuleList(
             nn.Sequential(*(Block(config) for _ in range(config.layers))) for _ in range(count)
         )
-        self.head = weight(config.vocabulary, config.hidden)
         halting = "halting" not in config.ablate
         self.halt = nn.Parameter(torch.zeros(1, config.hidden)) if halting else None
         self.halt_bias = nn.Parameter(torch.full((1,), config.halt_bias)) if halting else None
         for name in ("y0", "z0"):
             self.register_buffer(name, nn.init.trunc_normal_(torch.empty(config.hidden), std=1.0, a=-2, b=2))
 
-    def forward(self, question: Tensor, y: Tensor, z: Tensor, h_cycles: int, l_cycles: int) -> Refined:
-        """One refinement step of questions [B, N] (token ids) from latents y and z [B, N, D]."""
-        asked = F.embedding(question, self.embed)
+    def think(
+        self, asked: Tensor, y: Tensor, z: Tensor, h_cycles: int, l_cycles: int
+    ) -> tuple[Tensor, Tensor]:
+        """One refinement step: y and z [B, N, D] from what is asked [B, N, D], y and z."""
         for cycle in range(h_cycles):
             last = cycle == h_cycles - 1
             with nullcontext() if last else torch.no_grad():
                 y, z = self._cycle(asked, y, z, l_cycles, last)
-        halt = None
-        if self.halt is not None:
-            halt = F.linear(y.mean(1), self.halt, self.halt_bias).squeeze(-1).float()
-        return Refined(y, z, F.linear(y, self.head).float(), halt)
+        return y, z
+
+    def sure(self, y: Tensor) -> Tensor | None:
+        """The halting value of y [B, N, D]: [B], fp32, log-odds; None where halting is ablated."""
+        if self.halt is None:
+            return None
+        return F.linear(y.mean(1), self.halt, self.halt_bias).squeeze(-1).float()
 
     def _cycle(self, asked: Tensor, y: Tensor, z: Tensor, l_cycles: int, last: bool) -> tuple[Tensor, Tensor]:
         slow, fast = self.networks[-1], self.networks[0]
@@ -96,3 +98,17 @@ class Net(nn.Module):
     def _kept(self, last: bool) -> torch.no_grad | nullcontext[None]:
         """Without gradients where only the last call has them, and this is not it."""
         return torch.no_grad() if self.one_step and not last else nullcontext()
+
+
+class Net(Core):
+    """The reasoner over boards of tokens: an answer for each cell."""
+
+    def __init__(self, config: HrmConfig) -> None:
+        super().__init__(config)
+        self.embed = nn.Parameter(torch.randn(config.vocabulary, config.hidden))
+        self.head = weight(config.vocabulary, config.hidden)
+
+    def forward(self, question: Tensor, y: Tensor, z: Tensor, h_cycles: int, l_cycles: int) -> Refined:
+        """One refinement step of questions [B, N] (token ids) from latents y and z [B, N, D]."""
+        y, z = self.think(F.embedding(question, self.embed), y, z, h_cycles, l_cycles)
+        return Refined(y, z, F.linear(y, self.head).float(), self.sure(y))
