@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from model.encoders import Strict, TextConfig, VisionConfig
 from model.jepa.objectives import Objective
@@ -47,6 +47,12 @@ class JepaConfig(Strict):
     masked: Annotated[int, Field(ge=1, le=64)] = 8  # words asked for in each caption
     seen: Annotated[float, Field(gt=0, lt=1)] = 0.6  # share of patches left in a context
     follow: Share = 0.99  # how slowly a teacher follows
+
+    @model_validator(mode="after")
+    def _learns(self) -> JepaConfig:
+        if not (self.tasks.cross or self.tasks.words or self.tasks.future):
+            raise ValueError("cross, words or future must weigh something: nothing else forms the latent")
+        return self
 
 
 def parse(options: dict[str, Any]) -> JepaConfig:

@@ -191,19 +191,20 @@ class JepaLearner(Learner):
         every = torch.cat([third, second, first])
         return objectives.choice(found, every, own, self._heat(net.future_scale))
 
+    @torch.no_grad()
     def stepped(self, progress: float) -> None:
         """The teacher follows: a moving average of the towers, their running statistics included."""
         if self.teacher is None:
             return
-        for slow, fast in zip(
-            [*self.teacher.parameters(), *self.teacher.buffers()],
-            [*self.net.towers.parameters(), *self.net.towers.buffers()],
-            strict=True,
-        ):
-            if slow.is_floating_point():
-                slow.lerp_(fast.detach(), 1 - self.config.follow)
-            else:
-                slow.copy_(fast)
+        slow = [*self.teacher.parameters(), *self.teacher.buffers()]
+        fast = [*self.net.towers.parameters(), *self.net.towers.buffers()]
+        moves = [each.is_floating_point() for each in slow]  # counts of batches are copied
+        near = [each for each, move in zip(slow, moves, strict=True) if move]
+        far = [each for each, move in zip(fast, moves, strict=True) if move]
+        torch._foreach_lerp_(near, far, 1 - self.config.follow)
+        for kept, new, move in zip(slow, fast, moves, strict=True):
+            if not move:
+                kept.copy_(new)
 
     def latents(self, data: Batch) -> dict[str, Tensor]:
         """Published latents float32 [N, D] of `image` and `text`, and `text_from_image`, `image_from_text`.
