@@ -110,7 +110,7 @@ def holder(path: Path) -> int | None:
 def held(path: Path) -> bool:
     """Whether anyone holds this lock. It asks for a moment; who acquires at that moment should wait 0.1 s."""
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe in its place blocks nobody
     except FileNotFoundError:
         return False
     try:

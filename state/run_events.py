@@ -39,6 +39,7 @@ class Tail:
         self.offset = offset  # start of the first line not yet given
         self.size = 0  # of the file, when it was read last
         self._chunk = max(chunk, 2 * MAX_LINE)
+        self._wrong = ""  # why the file could not be read the last time
         self._skipped = 0  # bytes of an overlong line, from offset on, already looked at
 
     def read(self) -> list[Event]:
@@ -48,7 +49,12 @@ class Tail:
         except FileNotFoundError:
             return []
         except OSError as error:
-            return [_alert(f"{EVENTS} can't be read: {error.strerror or error}")]
+            wrong, before = f"{EVENTS} can't be read: {error.strerror or error}", self._wrong
+            self._wrong = wrong
+            return (
+                [_alert(wrong)] if wrong != before else []
+            )  # once: who reads to the end would never be done
+        self._wrong = ""
         with file:
             size = self.size = os.fstat(file.fileno()).st_size
             if size < self.offset:

@@ -166,8 +166,13 @@ def test_what_is_no_plain_file_is_an_alert_and_never_blocks(kind: str, tmp_path:
         os.mkfifo(path)
     else:
         path.mkdir()
-    (event,) = Tail(tmp_path).read()
+    tail = Tail(tmp_path)
+    (event,) = tail.read()
     assert event["type"] == "alert"
+    assert tail.read() == []  # told once: who reads to the end would never be done
+    path.rmdir() if kind == "folder" else path.unlink()
+    path.write_bytes(metric(1))
+    assert [event["value"] for event in tail.read()] == [1]
 
 
 @settings(max_examples=150, deadline=None)
