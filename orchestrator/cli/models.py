@@ -391,5 +391,6 @@ _SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "event": _status_event,
     "inbox": lambda: _output(list[InboxLine]),
     "personas": lambda: _output(list[PersonaLine]),
+    "runs": lambda: _output(list[RunLine]),
     **{name: partial(_output, model) for name, model in OF_OUTPUT.items()},
 }

@@ -22,7 +22,7 @@ from state.run_events import open_regular
 from state.run_folder import Result
 
 MODULE = "model.estimate"
-TIME = 300.0  # seconds: building a learner is a matter of some
+TIME = 900.0  # seconds: building a learner takes some, on a machine that is busy with another run many
 _MOST = 1024 * 1024  # bytes of lighter.json
 _LIGHTER = 3  # shown at most
 

@@ -22,6 +22,11 @@ def main(run_dir: Path) -> int:
     if request["baseline"]:
         baseline = json.loads(Path(request["baseline"]).read_text())["metrics"]["exact"]
         metrics["regressed"] = int(metrics["exact"] < baseline["value"] - baseline["tolerance"])
+    proposed = {"exact": {"value": metrics["exact"], "tolerance": 0.01, "better": "higher"}}
+    body = {"schema": 1, "suite": request["suite"], "metrics": proposed}
+    files.replace(run_dir / "baseline.json", json.dumps(body).encode())
+    (run_dir / "report").mkdir(exist_ok=True)
+    files.replace(run_dir / "report/report.txt", b"What was measured\n\x1b[31mexact\n")
     text = json.dumps(metrics).encode()
     files.replace(run_dir / "report.json", text)
     runlog.succeed(run_dir, metrics, "report.json", hashlib.sha256(text).hexdigest())

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import training_lab
 from lab import Lab
+from scripted_wing import scripted, tiny
 from training_lab import ready, train
 
 from orchestrator import engine as engine_module
@@ -24,7 +24,7 @@ UNHELD = run_checks.Taken(None, "nothing holds a run here")
 @pytest.fixture(autouse=True)
 def doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model wing's doubles, and short runs that are short."""
-    training_lab.scripted(monkeypatch.setattr)
+    scripted(monkeypatch.setattr)
     monkeypatch.setattr(engine_module, "PARKED", 0.1)
     monkeypatch.setattr(short_runs, "SPAN", 0.5)
     monkeypatch.setattr(short_runs, "_EVERY", 0.03)
@@ -173,7 +173,7 @@ def test_a_short_run_changes_nothing_but_its_length_and_its_pauses() -> None:
     request = {
         "seed": 3,
         "data": "/d",
-        "config": training_lab.tiny(a=1) | {"core_minutes": 9.0, "steps": None},
+        "config": tiny(a=1) | {"core_minutes": 9.0, "steps": None},
     }
     before = json.dumps(request)
     short = cut(request, 40)

@@ -11,9 +11,11 @@ import lab as lab_module
 import pytest
 import training_lab
 from lab import Lab, until
+from scripted_wing import scripted, tiny
 from training_lab import pid, ready, stepped, train
 
 from orchestrator import engine as engine_module
+from orchestrator.kinds import train as train_kind
 from orchestrator.training import sizing
 from state import words
 
@@ -21,7 +23,7 @@ from state import words
 @pytest.fixture(autouse=True)
 def doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model wing's doubles; what waits for the world is looked at often."""
-    training_lab.scripted(monkeypatch.setattr)
+    scripted(monkeypatch.setattr)
     monkeypatch.setattr(lab_module, "PROGRAM", training_lab.PROGRAM)
     monkeypatch.setattr(engine_module, "PARKED", 0.1)
 
@@ -60,7 +62,7 @@ def test_what_was_approved_runs_though_the_configuration_was_changed_since(lab: 
     train(lab)
     lab.run()
     lab.approve("TICKET-2", "start")
-    lab.commit({"tiny.yaml": json.dumps(training_lab.tiny() | {"steps": 999})})
+    lab.commit({"tiny.yaml": json.dumps(tiny() | {"steps": 999})})
     lab.run()
     assert lab.state("TICKET-2") == "landed", lab.note("TICKET-2")
     request = json.loads((lab.workspace.run("TICKET-2", 1) / "request.json").read_bytes())
@@ -188,7 +190,7 @@ def test_a_run_that_is_killed_and_told_to_end_goes_on_from_its_checkpoint(lab: L
 
 def test_deaths_count_only_where_nothing_was_reached_between_them(lab: Lab) -> None:
     ready(lab)
-    lab.commit({"dies.yaml": json.dumps(training_lab.tiny(die=3) | {"checkpoint": {"seconds": 60}})})
+    lab.commit({"dies.yaml": json.dumps(tiny(die=3) | {"checkpoint": {"seconds": 60}})})
     train(lab, config="dies.yaml")
     lab.run()
     lab.approve("TICKET-2", "start")
@@ -251,11 +253,11 @@ def test_without_the_model_wing_a_ticket_waits_and_says_the_cure(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready(lab)
-    monkeypatch.setattr(training_lab.train_kind, "MODELS", ("json", "no_such_library"))
+    monkeypatch.setattr(train_kind, "MODELS", ("json", "no_such_library"))
     train(lab)
     lab.run()
     assert lab.state("TICKET-2") == "waiting"
     assert "pip install 'jetbox[model]'" in lab.note("TICKET-2")
-    monkeypatch.setattr(training_lab.train_kind, "NEEDS", ("json",))
+    monkeypatch.setattr(train_kind, "MODELS", ())
     lab.run()
     lab.asks("TICKET-2", "start")

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lab import Lab, until
+from scripted_wing import tiny
 
 from orchestrator import runs
-from orchestrator.kinds import eval as eval_kind
-from orchestrator.kinds import train as train_kind
-from orchestrator.training import sizing
 
-DOUBLES = Path(__file__).resolve().parent.parent / "doubles"
 PROGRAM = """
 import sys; from pathlib import Path
 from orchestrator.service import serve; from state.workspace import Workspace
 sys.path += [sys.argv[2], str(Path(sys.argv[2]).parent / "doubles")]
-from training_lab import scripted
+from scripted_wing import scripted
 from unheld import unheld
 scripted(setattr)
 workspace = Workspace(Path(sys.argv[1]))
@@ -29,37 +25,10 @@ serve(workspace, sandbox=unheld(workspace))
 """An engine as a process of its own whose children are the doubles."""
 
 
-def scripted(put: Any) -> None:
-    """Have doubles work in place of the model wing; `put` is `setattr`, or a monkeypatch's."""
-    put(train_kind, "MODULE", "scripted_training")
-    put(train_kind, "MODELS", ("json",))
-    put(eval_kind, "MODELS", ("json",))
-    put(eval_kind, "MODULE", "scripted_evaluation")
-    put(sizing, "MODULE", "scripted_estimate")
-    plain = runs.environment
-
-    def with_doubles(source: Mapping[str, str]) -> dict[str, str]:
-        return plain(source) | {"PYTHONPATH": str(DOUBLES)}
-
-    put(runs, "environment", with_doubles)
-
-
 def ready(lab: Lab, **model: Any) -> None:
     """A configuration in the repository, and a ticket for the data set that it is to learn from."""
     lab.commit({"tiny.yaml": json.dumps(tiny(**model))})
     lab.data("TICKET-1", count=20, shards=1)
-
-
-def tiny(**model: Any) -> dict[str, Any]:
-    """A configuration that takes a moment."""
-    return {
-        "learner": "hrm",
-        "model": model,
-        "batch": 8,
-        "steps": 30,
-        "assess": {"every": 5, "rows": 16},
-        "checkpoint": {"seconds": 0.02},
-    }
 
 
 def train(lab: Lab, id_: str = "TICKET-2", accept: Any = None, **options: Any) -> Path:
