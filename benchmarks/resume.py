@@ -134,7 +134,8 @@ def steps_seen(run: Path) -> list[int]:
 
 def compared(whole: Path, killed: Path) -> dict[str, Any]:
     """What differs between two finished runs."""
-    from safetensors.numpy import load_file
+    import torch
+    from safetensors.torch import load_file
 
     here, there = curves(whole), curves(killed)
     wrong = [list(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)]
@@ -143,7 +144,7 @@ def compared(whole: Path, killed: Path) -> dict[str, Any]:
     for name in ("model.safetensors", "train.safetensors"):
         a, b = (load_file(run / "checkpoints" / last / name) for run in (whole, killed))
         tensors += len(a)
-        same = {key for key in a.keys() & b.keys() if a[key].tobytes() == b[key].tobytes()}
+        same = {key for key in a.keys() & b.keys() if torch.equal(a[key], b[key])}
         differ += sorted((a.keys() | b.keys()) - same)
     starts = sum(each["type"] == "phase" and each["name"] == "load" for each in events(killed))
     repeated = len(steps_seen(killed)) - len(set(steps_seen(killed)))

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from datagen import load
+from datagen.manifest import Manifest
 from model.errors import UnfitData
-from model.learner import DataInfo, Learner
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.learner import Learner
+
+
+def look(folder: Path) -> Manifest:
+    """The manifest of data that can be learned from, read before anything heavy is loaded.
+
+    DataError where it may not or can't be read, UnfitData where it holds no columns or a side has no row.
+    """
+    found = load.manifest(folder)
+    if found.form != "columns":
+        raise UnfitData(f"{folder} holds rows of text, made by {found.recipe}: training takes columns")
+    empty = [side for side in ("train", "test") if not found.splits.get(side)]
+    if empty:
+        raise UnfitData(f"{folder} has no row in its {' and '.join(empty)} part; make a larger data set")
+    return found
 
 
 class Data:
     """Both sides of a data set; `train` and `heldout` are there after `prepare`."""
 
     def __init__(self, folder: Path, encoder: Path | None) -> None:
-        """Read a data set; DataError where it may not or can't be read, UnfitData where a side is empty."""
-        manifest = load.manifest(folder)
+        """Read a data set; DataError or UnfitData where it may not or can't be learned from."""
+        from model.learner import DataInfo
+
+        manifest = look(folder)
         self.content = manifest.content_sha256
         self._columns = {side: load.columns(folder, side) for side in ("train", "test")}
-        for side, columns in self._columns.items():
-            if not columns or not len(next(iter(columns.values()))):
-                raise UnfitData(f"{folder} has no row in its {side} part; make a larger data set")
         first = self._columns["train"]
         self.info = DataInfo(
             recipe=manifest.recipe,

@@ -74,11 +74,13 @@ class Plan:
 
         return memory.libraries() if self.device.type == "cpu" else 0
 
-    def check(self) -> None:
-        """TooLittleMemory where the run can't be had here."""
+    def check(self) -> int:
+        """The bytes that the run will take; TooLittleMemory where it can't be had here."""
         from model import memory
 
-        memory.check(self.sized(self.asked.config, self.learner), self.room(), self.device, self.lighter)
+        found = self.sized(self.asked.config, self.learner)
+        memory.check(found, self.room(), self.device, self.lighter)
+        return found.total
 
     def _build(self, options: dict[str, Any]) -> Learner:
         from model import learners

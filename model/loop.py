@@ -44,12 +44,12 @@ def train(run_dir: Path, asked: Request, *, several: bool) -> bool:
         if log:
             log.emit("phase", name="load", device=str(device), ranks=ranks)
         plan = estimate.plan(asked, device)
-        plan.check()
+        estimated = plan.check()
         world = ddp.Ranks(device.type) if several else ddp.Alone()
         stack.callback(world.close)
         session = Session(run_dir, asked, plan.data, plan.learner.to(device), world, log)
         stack.enter_context(session.terminable())
-        return session.run()
+        return session.run(estimated)
 
 
 class _Stepping(nn.Module):
@@ -110,10 +110,11 @@ class Session:
         self._saved_at = time.monotonic()
         self._logged = (time.monotonic(), self._now.step)
 
-    def run(self) -> bool:
+    def run(self, estimated: int = 0) -> bool:
         """All steps that are left; False when a TERM interrupted them. Stopped where the breaker opened."""
         if self._log:
-            self._log.emit("phase", name="train", resumed=self._now.step > 0, step=self._now.step)
+            told = {"resumed": self._now.step > 0, "step": self._now.step, "estimated_bytes": estimated}
+            self._log.emit("phase", name="train", **told)
             self._tell_breaker(self._now.breaker_state, None)
         self._core_mark = time.process_time()
         todo = _END if self._now.finished else _GO

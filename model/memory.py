@@ -22,7 +22,7 @@ KERNELS = 120 * 1024**2
 """Bytes that kernels, their caches and the allocator's slack add on a CPU once a step was done."""
 CUDA_CONTEXT = 600 * 1024**2
 HALF = 0.6
-"""Activations under bf16 autocast: matrix products keep 16 bits, norms and sums 32."""
+"""Activations under bf16 autocast. What norms and sums keep at 32 bits is within the estimate's error."""
 _WIDTHS = ("hidden", "width", "latent")
 _MOST_PARTS = 64
 

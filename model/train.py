@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datagen import runlog
 from datagen.errors import DataError
-from model import config, ddp, devices
+from model import config, data, ddp, devices
 from model.errors import ModelError
 
 _INTERRUPTED = 143
@@ -45,6 +45,7 @@ def work(run_dir: Path, *, several: bool = False) -> int:
         if ours:
             runlog.drop_failure(run_dir)
         asked = config.read(run_dir)
+        data.look(asked.data)
         devices.prepare_environment(asked.config.threads)
         from model import loop
 

@@ -21,17 +21,19 @@ MEASURED = ("steps_per_second", "core_seconds", "memory_bytes")
 """Metrics of the machine, which no two runs share."""
 
 
-def data_set(folder: Path, rows: int = 300, width: int = 6, **odd: Any) -> Path:
-    """A data set of columns: digits and their sum; a tenth is held out. `odd` overrides the manifest."""
+def sums(rows: int, width: int = 6) -> dict[str, Any]:
+    """Digits and a tenth of their sum."""
+    question = np.random.default_rng(5).integers(0, 10, (rows, width)).astype(np.uint8)
+    return {"question": question, "answer": (question.sum(1) / 10).astype(np.float32)}
+
+
+def data_set(folder: Path, rows: int = 300, arrays: dict[str, Any] | None = None, **odd: Any) -> Path:
+    """A data set of columns, sums where no others are given; a tenth is held out. `odd`: manifest fields."""
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(5)
-    question = rng.integers(0, 10, (rows, width)).astype(np.uint8)
-    arrays = {
-        "split": (np.arange(rows) % 10 == 9).astype(np.uint8),
-        "key": np.arange(rows, dtype=np.uint64),
-        "question": question,
-        "answer": (question.sum(1) / 10).astype(np.float32),
-    }
+    arrays = arrays or sums(rows)
+    rows = len(next(iter(arrays.values())))
+    split, key = (np.arange(rows) % 10 == 9).astype(np.uint8), np.arange(rows, dtype=np.uint64)
+    arrays = {"split": split, "key": key, **arrays}
     spec = columns.spec("tiny", {name: (each.dtype.name, each.shape[1:]) for name, each in arrays.items()})
     shard = columns.write(folder / "shard-00000.safetensors", spec, arrays, rows)
     totals = columns.Totals(spec)
@@ -96,6 +98,7 @@ def start(run_dir: Path, packages: Path, module: str = "model.train", **popen: A
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # as the engine does: the child lowers the priority of its session
         **popen,
     )
 
@@ -103,11 +106,11 @@ def start(run_dir: Path, packages: Path, module: str = "model.train", **popen: A
 def child(run_dir: Path, packages: Path, module: str = "model.train", **popen: Any) -> tuple[int, str]:
     """Its exit status and output."""
     process = start(run_dir, packages, module, **popen)
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=290)
     return process.returncode, output
 
 
-def until(what: Callable[[], bool], seconds: float = 120) -> None:
+def until(what: Callable[[], bool], seconds: float = 280) -> None:
     """Wait; the limit is for a hung child alone."""
     end = time.monotonic() + seconds
     while not what():
