@@ -170,7 +170,7 @@ class RunView:
 
     def _progress(self, event: Mapping[str, Any]) -> None:
         done, unit = float(event["done"]), _text(event, "unit", 16)
-        if unit == "steps" and unit == self.unit and done < self.done:
+        if unit == "steps" and done < self.step:
             self._back_to(done + 1)
         self.done, self.total, self.unit = done, float(event["total"]), unit
         self._samples.append({key: event[key] for key in ("type", "t", "done", "total")})
