@@ -32,7 +32,7 @@ def write(run_dir: Path, log: RunLog) -> Path | None:
     return made.path if made else None
 
 
-def evaluation(run_dir: Path, log: RunLog, about: Evaluated) -> Written:
+def write_evaluation(run_dir: Path, log: RunLog, about: Evaluated) -> Written:
     """Write the report of an evaluation; where pictures fail, `report.json` still names the figures."""
 
     def make() -> Document:

@@ -108,7 +108,7 @@ class Canvas:
 
     def fit(self, text: str, room: float, size: float = 13) -> str:
         """The text, or its beginning and three dots where it has no room."""
-        text = ascii_only(text)
+        text = ascii_only(text)[:200]
         while text and self.wide(text, size) > room:
             text = text[:-4].rstrip() + "..." if len(text) > 6 else text[:-1]
         return text
@@ -270,10 +270,9 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 def tick_text(value: float, step: float) -> str:
     """A tick's number with as many decimals as its step needs; thousands as k, millions as M."""
-    if step >= 100_000:
-        return f"{value / 1e6:g}M"
-    if step >= 100:
-        return f"{value / 1e3:g}k" if value else "0"
+    if step >= 1000:
+        unit, name = (1e6, "M") if step >= 100_000 else (1e3, "k")
+        return f"{value / unit:g}{name}" if value else "0"
     return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 
 

@@ -78,7 +78,7 @@ def _what(about: Evaluated) -> Section:
 def _figures(about: Evaluated) -> Section:
     section = Section("Figures")
     rows = [
-        [name, _mean(figure.mean), _mean(figure.spread), str(len(figure.known)), says(name)]
+        [name, _mean(figure.mean), _spread(figure), str(len(figure.known)), says(name)]
         for name, figure in about.figures[0].items()
     ]
     section.shows.append(Table(["metric", "mean", "spread", "n", "meaning"], rows))
@@ -118,7 +118,7 @@ def _compared(about: Evaluated) -> Section:
     rows = []
     for name in names:
         found = [each.get(name) for each in about.figures[:_MOST_MODELS]]
-        rows.append([name, *(f"{_mean(f.mean)} ± {_mean(f.spread)}" if f else "-" for f in found)])
+        rows.append([name, *(f"{_mean(f.mean)} ± {_spread(f)}" if f else "-" for f in found)])
     section.shows.append(Table(["metric", *_called(about)], rows))
     if len(about.subjects) > _MOST_MODELS:
         section.says.append(
@@ -218,6 +218,10 @@ def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
 
 def _mean(value: float | None) -> str:
     return "-" if value is None else number_text(value)
+
+
+def _spread(figure: Figure) -> str:
+    return number_text(figure.spread) if len(figure.known) > 1 else "-"
 
 
 def _number(value: float | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from model.report.words import COLUMNS, plain
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of a braille cell, by row and column
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_PROSE = 24  # characters; a last column that is wider holds sentences
 _MARGIN = 9  # columns for the numbers of the axis
 
 
@@ -45,6 +47,10 @@ def lines(
     if limit:
         marks |= {(row_of(limit.value, rows), column): "╌" for column in range(wide)}
     for one, (x, y) in zip(there, known, strict=True):
+        if one is line and len(x) > 1:  # between two points there is a line, too
+            between = np.union1d(x, np.linspace(x[0], x[-1], 2 * wide))
+            drawn = np.interp(between, x, np.log10(y) if log else y)
+            x, y = between, 10**drawn if log else drawn
         column = np.round((x - left) / (right - left) * (2 * wide - 1)).astype(int)
         if one is points:
             marks |= {(row_of(float(v), rows), int(c) // 2): "o" for c, v in zip(column, y, strict=True)}
@@ -93,19 +99,31 @@ def bars(
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table; the first column is left, the others right; cells are cut where 80 columns are not enough."""
+    """A table of at most 80 columns: the first left, the others right, a last one of sentences wrapped.
+
+    Cells are cut where that is not enough.
+    """
     cells = [[plain(each) for each in row] for row in [head, *rows]]
+    last = len(head) - 1
+    prose = last > 0 and any(len(row[last]) > _PROSE for row in cells)
     widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
+    if prose:
+        widths[last] = max(_PROSE, COLUMNS - sum(widths[:last]) - 2 * len(widths))
     while sum(widths) + 2 * len(widths) > COLUMNS:
         widths[widths.index(max(widths))] -= 1
     out = []
     for number, row in enumerate(cells):
-        cut = [plain(each, width) for each, width in zip(row, widths, strict=True)]
-        fitted = [
-            cut[0].ljust(widths[0]),
-            *(each.rjust(wide) for each, wide in zip(cut[1:], widths[1:], strict=True)),
-        ]
-        out.append(("  " + "  ".join(fitted)).rstrip())
+        if not any(row):  # a table without a head
+            continue
+        tails = textwrap.wrap(row[last], widths[last]) if prose else [plain(row[last], widths[last])]
+        for line, tail in enumerate(tails or [""]):
+            front = [
+                "" if line else plain(each, wide) for each, wide in zip(row[:last], widths, strict=False)
+            ]
+            placed = [f"{each:>{wide}}" for each, wide in zip(front, widths, strict=False)]
+            placed[:1] = [each.strip().ljust(widths[0]) for each in placed[:1]]
+            placed.append(tail if prose or not last else f"{tail:>{widths[last]}}")
+            out.append(("  " + "  ".join(placed)).rstrip())
         if not number:
             out.append("  " + "  ".join("─" * width for width in widths))
     return out

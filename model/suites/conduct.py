@@ -105,7 +105,7 @@ def conduct(run_dir: Path, threads: int) -> None:
         for name, value in _means(figures[0]).items():
             log.emit("metric", name=name, value=value, step=0, split="heldout")
         about = Evaluated(asked, subjects, figures, cells, columns, manifest, wanted, regressed)
-        made = report.evaluation(run_dir, log, about)
+        made = report.write_evaluation(run_dir, log, about)
     metrics: dict[str, int | float] = {
         "rows": min(asked.rows, len(columns["key"])),
         "seeds": len(asked.seeds),

@@ -100,7 +100,7 @@ def refined(
 def _rollouts(
     learner: HrmLearner, question: np.ndarray, answer: np.ndarray, options: Options, seed: int
 ) -> list[tuple[int, float]]:
-    """Exact accuracy of the surest of 1, 2, 4, ... attempts; the first has no noise. Nothing without halting."""
+    """Exact accuracy of the surest of 1, 2, 4, ... attempts; the first has no noise. [] without halting."""
     said, sure = [], []
     for number in range(options.rollouts):
         noise = options.noise if number else 0.0
