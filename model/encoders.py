@@ -206,44 +206,45 @@ def _attend(blocks: Iterable[Any], x: Tensor) -> None:
 class Words:
     """A tokenizer of whole words: the most frequent ones of the captions it was trained on."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, known: list[str]) -> None:
+        """Take the words in the order of their numbers, the special ones first; ValueError otherwise."""
+        if known[: len(_SPECIAL)] != _SPECIAL or len(set(known)) != len(known):
+            raise ValueError("a vocabulary begins with the special words, and has none twice")
+        self._known = known
+        vocabulary = {word: number for number, word in enumerate(known)}
+        self._tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=_SPECIAL[UNKNOWN]))
+        _prepare(self._tokenizer)
 
     @classmethod
     def train(cls, captions: Iterable[str], vocabulary: int) -> Words:
         """Words of these captions, the same for the same captions; what is not among them is UNKNOWN."""
         tokenizer = Tokenizer(models.WordLevel(unk_token=_SPECIAL[UNKNOWN]))
-        tokenizer.normalizer = normalizers.Lowercase()  # type: ignore[assignment,unused-ignore]
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment,unused-ignore]
+        _prepare(tokenizer)
         trainer = trainers.WordLevelTrainer(
             vocab_size=vocabulary, special_tokens=_SPECIAL, show_progress=False
         )
         tokenizer.train_from_iterator(captions, trainer)
-        return cls(tokenizer)
+        numbers = tokenizer.get_vocab()
+        return cls(sorted(numbers, key=lambda word: numbers[word]))
 
     @classmethod
     def parse(cls, held: Tensor, vocabulary: int) -> Words:
-        """The tokenizer inside weights, uint8; ValueError where it is none or knows too many words."""
-        body = bytes(held.cpu().numpy().tobytes()).rstrip(b"\0")
+        """The words inside weights, uint8; ValueError where there are none, or more than `vocabulary`."""
         try:
-            if set(json.loads(body)) - {"version", "model", "normalizer", "pre_tokenizer"} - _EMPTY:
-                raise ValueError("unknown parts")
-            tokenizer = Tokenizer.from_str(body.decode())
-        except Exception as error:  # the parser of another package, on foreign bytes
-            raise ValueError(f"the weights hold no tokenizer that can be read: {error}") from None
-        words = cls(tokenizer)
-        ids = tokenizer.get_vocab()
-        if any(ids.get(name) != number for number, name in enumerate(_SPECIAL)):
-            raise ValueError("the tokenizer in the weights has other special words")
-        if max(ids.values()) >= vocabulary:
-            raise ValueError(f"the tokenizer in the weights knows more than {vocabulary} words")
-        return words
+            known = json.loads(held.cpu().numpy().tobytes().rstrip(b"\0"))
+        except (ValueError, RecursionError):
+            raise ValueError("the weights hold no words that can be read") from None
+        if not isinstance(known, list) or not all(isinstance(word, str) for word in known):
+            raise ValueError("the weights hold no list of words")
+        if len(known) > vocabulary:
+            raise ValueError(f"the weights hold {len(known)} words, more than {vocabulary}")
+        return cls(known)
 
     def held(self) -> Tensor:
         """Itself as uint8 [WORDS_BYTES], to be kept beside the weights."""
-        body = self._tokenizer.to_str().encode()
+        body = json.dumps(self._known, ensure_ascii=False).encode()
         if len(body) > WORDS_BYTES:
-            raise ValueError(f"a tokenizer of {len(body)} bytes; there is room for {WORDS_BYTES}")
+            raise ValueError(f"words of {len(body)} bytes; there is room for {WORDS_BYTES}")
         return torch.frombuffer(bytearray(body.ljust(WORDS_BYTES, b"\0")), dtype=torch.uint8)
 
     def encode(self, captions: list[str], length: int) -> Tensor:
@@ -259,10 +260,13 @@ class Words:
         return " ".join(self._tokenizer.id_to_token(int(each)) or "?" for each in row if int(each) != PAD)
 
     def __len__(self) -> int:
-        return self._tokenizer.get_vocab_size()
+        """How many words are known, the special ones included."""
+        return len(self._known)
 
 
-_EMPTY = {"truncation", "padding", "added_tokens", "post_processor", "decoder"}
+def _prepare(tokenizer: Tokenizer) -> None:
+    tokenizer.normalizer = normalizers.Lowercase()  # type: ignore[assignment,unused-ignore]
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment,unused-ignore]
 
 
 def _audio(**_: Any) -> nn.Module:
