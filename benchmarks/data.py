@@ -2,8 +2,8 @@
 
 Each recipe is run as a ticket runs it (`orchestrator.child RUN datagen`: low priority, no network, shards,
 checkpoints, manifest, sheet), and what the process and its workers used of the processor is counted, so the
-figures hold on a busy machine. `first` is a run of eight rows: starting Python, loading numpy and numba, drawing
-the sheet. `row_us` is what a row costs beyond that, in microseconds.
+figures hold on a busy machine. `first` is a run of eight rows: starting Python, loading numpy and numba,
+drawing the sheet. `row_us` is what a row costs beyond that, in microseconds.
 
 References, in the same run on the same scenes: `drawn_singly` draws each scene by itself with Pillow, eight
 times too large and then made small, as one would by hand, without background or words; `npz` reads the same

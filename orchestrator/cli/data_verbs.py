@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli import output
+from orchestrator.cli import following, output
 from orchestrator.cli.output import Exit, Failed, Wrong, complain, line, table
 
 if TYPE_CHECKING:
     from orchestrator.runs import Result
 
-_STOP_GRACE = 10.0  # seconds a data run gets to finish what it writes
-_POLL = 0.05
 _LISTING = 60.0  # seconds for the recipes' own packages to load
 
 
@@ -84,7 +82,6 @@ def make(
     """
     from importlib.metadata import entry_points
 
-    from orchestrator import runs
     from tickets.problems import did_you_mean, listed
 
     known = {point.name for point in entry_points(group="jetbox.recipes")}
@@ -94,13 +91,10 @@ def make(
     request |= {"options": dict(map(_option, option or ()))}
     if workers > 1:
         request["workers"] = workers
-    tail = runs.Tail(out)
+    _given(out, request, complain if json else line)
     try:
-        _given(out, request, complain if json else line)
-        runs.start(out, "datagen", request)
-        result = _follow(out, tail, json)
-    except KeyboardInterrupt:
-        runs.stop(out, _STOP_GRACE)
+        result = following.follow(out, "datagen", request, json=json, noun="rows")
+    except following.Interrupted:
         complain(f"stopped: the same command goes on where {out} is")
         return Exit.INTERRUPTED
     return _ended(out, result, json)
@@ -208,30 +202,6 @@ def _tenths(tell: Callable[[str], None]) -> Callable[[float], None]:
             tell(f"{10 * shown:>3} %  of the images")
 
     return share
-
-
-def _follow(out: Path, tail: object, json: bool) -> Result:
-    import time
-
-    from orchestrator import runs
-
-    assert isinstance(tail, runs.Tail)
-    shown, seen = -1, []
-    while True:
-        alive = runs.alive(out)
-        for event in tail.read():
-            if json:
-                output.json_object(event, indent=None)
-            elif event["type"] == "progress":
-                seen.append(event)
-                percent = int(100 * runs.progress(seen[-64:]).fraction)
-                if percent // 10 > shown // 10:
-                    shown = percent
-                    line(f"{percent:>3} %  {event['done']} of {event['total']} rows")
-        if not alive:
-            found = runs.result(out)
-            return found or runs.Result(ok=False, error=f"it ended without a result: see {out / runs.OUTPUT}")
-        time.sleep(_POLL)
 
 
 def _ended(out: Path, result: Result, json: bool) -> int:
