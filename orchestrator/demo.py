@@ -49,6 +49,8 @@ class End(BaseModel):
     """States that are right as well, where it depends on the machine."""
     changes: list[str] = []
     """The files that its merge changes, exactly; empty where there is no merge."""
+    starts: dict[str, str | int] = {}
+    """What its start proposal says of the training; empty where nothing is trained."""
 
 
 class Toy(BaseModel):
@@ -138,11 +140,16 @@ def _git(root: Path, *arguments: str) -> None:
 
 
 def foreseen(proposal: Proposal) -> bool:
-    """Whether the script holds this very merge: one of its tickets, changing exactly what it should."""
+    """Whether the script holds this very thing: a merge that changes exactly what it should, or a training."""
     end = script().ends.get(proposal.ticket)
-    if end is None or proposal.kind != "merge" or not end.changes:
+    if end is None:
         return False
-    return sorted(proposal.subject.get("changed", ())) == sorted(end.changes)
+    if proposal.kind == "merge" and end.changes:
+        return sorted(proposal.subject.get("changed", ())) == sorted(end.changes)
+    if proposal.kind == "start" and end.starts:
+        training = proposal.subject.get("training", {})
+        return all(training.get(name) == value for name, value in end.starts.items())
+    return False
 
 
 def ended(journal: Journal) -> list[Ended]:

@@ -12,6 +12,7 @@ from orchestrator.cli.reading import reading
 from orchestrator.cli.telling import telling, told
 from orchestrator.service import serve
 from state import words
+from state.alerts import PROPOSED
 from state.events import Event
 from state.journal import Journal
 from state.workspace import Workspace
@@ -37,7 +38,7 @@ def play(root: Path, toy: Making | None) -> int:
     def follow(event: Event) -> None:
         if telling(event):
             print(told(event), flush=True)
-        if event.type == "merge.proposed":
+        if event.type in PROPOSED:
             _answer(workspace, event)
 
     serve(workspace, until_idle=True, follow=follow)
@@ -76,7 +77,9 @@ def _answer(workspace: Workspace, event: Event) -> None:
             words.approve(journal, found.id, event.body["digest"], by=BY, sealer=seals.yours(), signoff=BY)
         except words.Stale:
             return  # its base moved meanwhile: it will be proposed again
-        changes = ", ".join(found.subject["changed"])
-        line(f"{'':8}  {found.ticket:<14}  approves the change of {changes}: {found.digest}")
+        what = "the start"
+        if found.kind == "merge":
+            what = f"the change of {', '.join(found.subject['changed'])}"
+        line(f"{'':8}  {found.ticket:<14}  approves {what}: {found.digest}")
     finally:
         journal.close()

@@ -1,7 +1,7 @@
 """Who holds the memory of this machine, models and training runs, and who gets in next. No threads, no clock.
 
-Guaranteed, whatever is asked in whatever order: under `serial` no two models are brought into memory; what is
-let in never takes more than the total less the reserve; a model is never taken out while it answers, comes or
+Guaranteed, whatever is asked in whatever order: under `serial` no two models are brought into memory, and none
+beside a training run; what is let in never takes more than the total less the reserve; a model is never taken out while it answers, comes or
 goes; a model that is in memory finishes what waits for it before another takes its place, but nobody is
 passed over more than `PATIENCE` times or `IMPATIENT` seconds.
 """
@@ -150,11 +150,10 @@ def _make_room(
     """How the first in the queue that is not in memory gets there."""
     models = [each for each in holds if each.what == "model" and each is not there]
     runs = [each for each in holds if each.what == "run"]
-    if runs and want.what == "model":
+    if runs and want.what == "model" and policy == "serial":
         return Wait(f"{runs[0].who} holds the memory")
-    alone = want.what == "run" or policy == "serial"
     out = [there] if there is not None else []  # it comes back with a larger context
-    out += models if alone else []
+    out += models if policy == "serial" else []
     stay = [each for each in holds if each not in out]
     for each in sorted(models, key=lambda each: (each.busy > 0, each.last)):
         if _fits(want, stay, holds, room):

@@ -64,7 +64,11 @@ def holds(who: str, gigabytes: float = 10, what: str = "model", **more: object) 
         (step(wants(), holds("b", 6, last=5.0), holds("c", 9), policy="packed", now=99), Unload(("c",))),
         (step(wants(), holds("run", 4, what="run", busy=1)), Wait("run holds the memory")),
         (step(wants("a", 24)), Refuse(f"a needs 24.0 GB, and 23.0 GB can be used {LESS}")),
-        (step(Want("r", "run", GB, number=1), holds("a"), policy="packed", now=99), Unload(("a",))),
+        (step(wants(), holds("run", 4, what="run", busy=1), policy="packed"), Load()),
+        (step(wants(), holds("run", 20, what="run", busy=1), policy="packed"), Wait("run holds the memory")),
+        (step(Want("r", "run", GB, number=1), holds("a"), now=99), Unload(("a",))),
+        (step(Want("r", "run", GB, number=1), holds("a"), policy="packed", now=99), Load()),
+        (step(Want("r", "run", 20 * GB, number=1), holds("a"), policy="packed", now=99), Unload(("a",))),
         (step(Want("r", "run", GB, number=1), holds("a", busy=1)), Wait("a answers for another ticket")),
     ],
 )  # fmt: skip
@@ -266,3 +270,16 @@ def test_one_that_could_not_be_loaded_or_unloaded_leaves_the_ledger_as_it_was() 
     assert ledger.drop("a")
     ledger.gone("a", ok=False)
     assert [each.moves for each in ledger.holds] == [""]
+
+
+def test_a_run_that_is_there_already_is_in_whatever_fits_and_keeps_models_out() -> None:
+    ledger = Ledger("packed")
+    ledger.adopt("run TICKET-1", 900, wall=5)
+    assert [(each.who, each.what, each.bytes, each.busy) for each in ledger.holds] == [
+        ("run TICKET-1", "run", 900, 1)
+    ]
+    number = ledger.enter(Want("ollama/a", "model", 10), 0.0)
+    found = ledger.step(number, Room(total=100, free=0, reserve=0), 0.0)
+    assert isinstance(found, Wait) and "run TICKET-1 holds the memory" in found.why
+    ledger.release("run TICKET-1")
+    assert isinstance(ledger.step(number, Room(total=100, free=100, reserve=0), 0.0), Load)
