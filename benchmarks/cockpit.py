@@ -1,16 +1,23 @@
 """How fast the cockpit is, beside the smallest Textual app, measured in one run on a real terminal.
 
     python benchmarks/cockpit.py [--tickets 10000] [--rounds 5] [--keys 240]
+    python benchmarks/cockpit.py --runs [--seconds 20]     # four charts at 10 Hz
 
 Both programs run in a pseudo-terminal of 120 by 40. `ready` is the time from starting the process to the
 first paint that holds the content; a key's latency is the time from writing the key to the first byte of
 the repaint that follows; both are medians over rounds that alternate. Prints JSON.
+
+`--runs` writes four metrics at 10 Hz into a run folder that holds 2,000 steps already, and measures what part
+of a core the runs' screen takes with four charts of them: beside the same screen while nothing is written,
+and beside four charts of textual-plotext, where that is installed. On a busy machine it paints less often
+than it would: the pictures a second stand beside the figure.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import importlib.util
 import json
 import os
 import pty
@@ -23,11 +30,12 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui"), str(ROOT / "tests" / "doubles")]
 
 COLUMNS, ROWS = 120, 40
 
@@ -50,6 +58,31 @@ import sys
 from pathlib import Path
 from tui.app import run
 sys.exit(run(Path(sys.argv[1])))
+"""
+
+
+PLOTEXT = """
+import math
+from textual.app import App
+from textual.containers import Grid
+from textual_plotext import PlotextPlot
+
+class Plots(App):
+    CSS = "Grid { grid-size: 2 2; }"
+    def compose(self):
+        yield Grid(*[PlotextPlot(id=f"p{n}") for n in range(4)])
+    def on_mount(self):
+        self.count = 2000
+        self.set_interval(0.1, self.draw)
+    def draw(self):
+        self.count += 1
+        for plot in self.query(PlotextPlot):
+            plot.plt.clear_data()
+            plot.plt.title("loss")
+            plot.plt.plot([math.exp(-n / 420) for n in range(self.count)])
+            plot.refresh()
+
+Plots().run()
 """
 
 
@@ -205,13 +238,89 @@ def change_to_screen(root: Path, terminal: Terminal, count: int) -> list[float]:
     return took
 
 
+def share(terminal: Terminal, seconds: float) -> float:
+    """The share of a core that the program takes, in percent."""
+    before, begun = terminal.cpu(), time.perf_counter()
+    end = begun + seconds
+    while (left := end - time.perf_counter()) > 0:
+        terminal.read(left)
+    return round((terminal.cpu() - before) / (time.perf_counter() - begun) * 100, 2)
+
+
+def runs(seconds: float) -> dict[str, object]:
+    """What the runs' screen costs while a run writes four metrics at 10 Hz, and while it writes nothing."""
+    import seeds
+    from scripted_run import ScriptedRun
+
+    from state.lock import Lock
+
+    writing, ended = threading.Event(), threading.Event()
+
+    def write(run: ScriptedRun) -> None:
+        step, due = 2000, time.monotonic()
+        while not ended.is_set():
+            due += 0.1
+            ended.wait(max(0.0, due - time.monotonic()))
+            if writing.is_set():
+                step += 1
+                run.t = step / 10
+                run.step(step, 0.1)
+
+    with tempfile.TemporaryDirectory(prefix="jetbox-bench-") as folder:
+        root = Path(folder) / "workspace"
+        story = seeds.Story(root)
+        story.admit("TICKET-1", "Train", "train", accept=[{"metric": "loss", "max": 0.3}])
+        story.start("TICKET-1")
+        story.close()
+        run = ScriptedRun(story.workspace.run("TICKET-1", 1), 100_000, time.time() - 200)
+        run.begin()
+        for step in range(1, 2001):
+            run.t = step / 10
+            for name in ("loss", "lr", "grad_norm", "steps_per_second"):
+                run.metric(name, 3 / step, step)
+        terminal = Terminal([sys.executable, "-c", COCKPIT, str(root)])
+        writer = threading.Thread(target=write, args=(run,))
+        try:
+            with Lock(run.folder / "run.lock"):
+                writer.start()
+                terminal.until(b"help")
+                os.write(terminal.master, b"3")
+                terminal.until(b"grad_norm")
+                terminal.quiet(0.5, 3.0)
+                still = share(terminal, seconds)
+                writing.set()
+                terminal.quiet(0.01, 2.0)
+                terminal.seen = b""
+                live = share(terminal, seconds)
+                shown = len(set(re.findall(rb"step (\d+,\d+)", terminal.seen))) / seconds
+        finally:
+            ended.set()
+            writer.join()
+            terminal.close()
+    found: dict[str, object] = {"runs_live_cpu_percent": live, "runs_still_cpu_percent": still}
+    found["pictures_per_second"] = round(shown, 1)
+    if importlib.util.find_spec("textual_plotext"):
+        terminal = Terminal([sys.executable, "-c", PLOTEXT])
+        try:
+            terminal.until(b"loss")
+            found["plotext_cpu_percent"] = share(terminal, seconds)
+        finally:
+            terminal.close()
+    return {"charts": 4, "hertz": 10, "figures": found, "targets": {"runs_live_cpu_percent": 10}}
+
+
 def main() -> None:
     """Measure both and print the figures and what they are held against."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--tickets", type=int, default=10_000)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--keys", type=int, default=240)
+    options.add_argument("--runs", action="store_true", help="the charts of the runs' screen alone")
+    options.add_argument("--seconds", type=float, default=20.0, help="of each measurement of --runs")
     asked = options.parse_args()
+    if asked.runs:
+        print(json.dumps(runs(asked.seconds), indent=2))
+        return
     import seeds
 
     with tempfile.TemporaryDirectory(prefix="jetbox-bench-") as folder:

@@ -1,27 +1,16 @@
 """A double of a training run: it learns nothing and writes a run folder by the real protocol.
 
-Everything is a function of what it is told, so screens made from it can be kept. As a program it goes on writing
-until it is ended, holding the folder's lock as a real run does:
-
-    python tests/doubles/scripted_run.py RUN_DIR [--hertz 10] [--steps 2000] [--seconds 0]
+Everything is a function of what it is told, so screens made from it can be kept.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import math
-import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
-
-from state.lock import Lock
-from state.run_folder import LOCK
 
 REQUEST = {
     "schema": 1, "learner": "hrm", "data": "/data/sudoku-6", "encoder": None, "seed": 7, "device": "auto",
@@ -108,28 +97,3 @@ class ScriptedRun:
         else:
             body = {"v": 1, "ok": False, "error": error}
         (self.folder / "result.json").write_text(json.dumps(body))
-
-
-def main() -> None:
-    """Write until told otherwise."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("folder", type=Path)
-    options.add_argument("--hertz", type=float, default=10.0)
-    options.add_argument("--steps", type=int, default=2000)
-    options.add_argument("--seconds", type=float, default=0.0, help="end after so long; 0: at the last step")
-    asked = options.parse_args()
-    run = ScriptedRun(asked.folder, asked.steps, time.time())
-    with Lock(asked.folder / LOCK):
-        run.begin()
-        begun = time.monotonic()
-        for step in range(1, asked.steps + 1):
-            time.sleep(max(0.0, begun + step / asked.hertz - time.monotonic()))
-            run.t = 0.5 + time.monotonic() - begun
-            run.step(step, 1 / asked.hertz)
-            if asked.seconds and run.t > asked.seconds:
-                return
-        run.end(loss=0.3, exact=0.97)
-
-
-if __name__ == "__main__":
-    main()
