@@ -22,7 +22,9 @@ from orchestrator.attempt import Attempt, Outcome
 from orchestrator.checks import Check, within
 from orchestrator.kinds import eval as eval_kind
 from orchestrator.kinds import train as train_kind
+from orchestrator.models.base import NoModel
 from orchestrator.place import Halted, Place
+from orchestrator.run_action import holder
 from orchestrator.sandbox.offline_probe import REPORT, namespace
 from orchestrator.training import short_runs
 from orchestrator.training.presets import BadConfig
@@ -31,6 +33,8 @@ from orchestrator.training.short_runs import Broken
 
 AGAIN = "again"
 """The name of the run beside an attempt's own that a check makes."""
+_HEAVY = frozenset(("resumes", "deterministic", "offline"))
+"""Checks that run a model again."""
 _PROBED = 24  # steps that a run works for while its network is denied
 
 
@@ -52,14 +56,27 @@ def take(name: str, attempt: Attempt, place: Place) -> Taken:
     run = attempt.ok("run")
     if check is None or run is None:
         return Taken(False, f"{name} does not apply to this kind of ticket")
+    memory = _memory(attempt) if name in _HEAVY else 0
     try:
+        if memory and not place.models.hold(holder(attempt), memory, place.control.stop, place.tell):
+            raise Halted
         return check(run, attempt, place)
+    except NoModel as error:
+        return Taken(None, f"there is no memory to take it in: {error}")
     except (Broken, BadConfig) as error:
         return Taken(False, str(error))
     except runs.RunError as error:
         return Taken(None, f"a run cannot be started here: {error}")
     finally:
         side_runs.sweep(place.workspace, attempt)
+        place.models.release(holder(attempt))
+
+
+def _memory(attempt: Attempt) -> int:
+    """What a run of this attempt takes of the memory that models and runs share; 0 where that is nothing."""
+    found = [o.result for key, o in attempt.done.items() if key.startswith(("estimate:", "resolve:"))]
+    last = found[-1] if found else {}
+    return int(last["bytes"]) if last.get("shared") else int(last.get("memory") or 0)
 
 
 def metric(check: Check, attempt: Attempt) -> tuple[bool, str]:

@@ -302,6 +302,8 @@ def render(workspace: Workspace, found: Proposal) -> None:
         word = "waiting" if skipped else "green" if receipt["passed"] else "red"
         told = verdict(bool(receipt["passed"]), str(receipt["side"]), skipped)
         line(f"  {told}: {receipt['check']} ({skipped or 'exit {}'.format(receipt['exit'])})", word)
+    for name, value in subject.get("training", {}).items():
+        line(f"  {name:<18} {value}")
     for program in subject.get("new", {}).get("programs", ()):
         line(f"  new program: {program}")
     for command in subject.get("commands", ()):

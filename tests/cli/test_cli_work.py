@@ -199,6 +199,15 @@ def test_check_tells_every_fault_of_every_file_at_its_place(place: Place) -> Non
 # Data without a ticket ----------------------------------------------------------------------------------
 
 
+def test_tickets_of_a_data_set_a_model_and_its_measurement_fit_together_as_they_are_made(
+    place: Place,
+) -> None:
+    for kind in ("datagen", "train", "eval"):
+        assert jetbox("new", kind, "A goal for this ticket", cwd=place.root).returncode == 0
+    checked = json.loads(jetbox("check", "--json", cwd=place.root).stdout)
+    assert checked == {"ok": True, "files": 3, "problems": []}
+
+
 def data(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return jetbox("data", "text/worked-steps", "--out", str(out), "--count", "200", *more, cwd=out.parent)
 

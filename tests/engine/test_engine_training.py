@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import lab as lab_module
@@ -16,6 +18,7 @@ from training_lab import pid, ready, stepped, train
 
 from orchestrator import engine as engine_module
 from orchestrator.kinds import train as train_kind
+from orchestrator.models.base import Nobody
 from orchestrator.training import sizing
 from state import words
 
@@ -261,3 +264,69 @@ def test_without_the_model_wing_a_ticket_waits_and_says_the_cure(
     monkeypatch.setattr(train_kind, "MODELS", ())
     lab.run()
     lab.asks("TICKET-2", "start")
+
+
+class Counted(Nobody):
+    """The engine's side of a ledger: who held, adopted and released, in order; and whom it keeps waiting."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+        self.full = False
+
+    def hold(
+        self, who: str, bytes_: int, stop: threading.Event, waits: Callable[[str], None] = lambda _: None
+    ) -> bool:
+        assert bytes_ > 0
+        if self.full:
+            waits("ollama/big answers for another ticket")
+            stop.wait()
+        self.said.append(("hold", who))
+        return not stop.is_set()
+
+    def adopt(self, who: str, bytes_: int) -> None:
+        self.said.append(("adopt", who))
+
+    def release(self, who: str) -> None:
+        self.said.append(("release", who))
+
+
+def test_a_run_has_the_memory_while_it_works_and_gives_it_back(lab: Lab) -> None:
+    ready(lab)
+    train(lab, accept=["deterministic"])
+    lab.models = ledger = Counted()
+    lab.run()
+    assert not ledger.said
+    lab.approve("TICKET-2", "start")
+    lab.run()
+    assert lab.state("TICKET-2") == "landed", lab.note("TICKET-2")
+    held = [("hold", "run TICKET-2"), ("release", "run TICKET-2")]
+    assert ledger.said == held * 2  # the run, and the check that runs it again
+
+
+def test_a_run_that_an_engine_finds_at_work_is_taken_into_its_ledger(lab: Lab) -> None:
+    ready(lab)
+    train(lab, set={"model.pace": 0.1})
+    lab.run()
+    lab.approve("TICKET-2", "start")
+    engine = lab.spawn()
+    stepped(lab, 2)
+    lab.kill(engine)
+    lab.models = ledger = Counted()
+    lab.run()
+    assert lab.state("TICKET-2") == "landed", lab.note("TICKET-2")
+    assert ledger.said == [("adopt", "run TICKET-2"), ("release", "run TICKET-2")]
+
+
+def test_a_run_that_waits_for_memory_says_for_whom_and_can_be_cancelled(lab: Lab) -> None:
+    ready(lab)
+    train(lab)
+    lab.run()
+    lab.approve("TICKET-2", "start")
+    lab.models = ledger = Counted()
+    ledger.full = True
+    with lab.engine():
+        lab.wait_note("TICKET-2", "ollama/big answers for another ticket")
+        lab.say(words.cancel, "TICKET-2")
+        lab.wait("TICKET-2", "cancelled")
+    assert not (lab.workspace.run("TICKET-2", 1) / "process.json").exists()
+    lab.intact()
