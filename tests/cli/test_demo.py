@@ -62,7 +62,14 @@ def test_every_ticket_ends_as_the_script_says(played: tuple[Path, str], journal:
         "TICKET-004": "failed",
         "TICKET-005": "waiting",
         "TICKET-006": "landed",
+        "TICKET-007": "waiting",
+        "TICKET-008": "waiting",
+        "TICKET-009": "backlog",
+        "TICKET-010": "backlog",
+        "TICKET-011": "backlog",
+        "TICKET-012": "backlog",
     }
+    assert "the recipe image/scenes needs numba, numpy" in said and "pip install 'jetbox[model]'" in said
     assert f"no model server answers at 127.0.0.1:9: start Ollama, or {LACKS}" in said
     told = said.splitlines()[1]
     assert "TICKET-005 is for a model: start Ollama" in told and LACKS in told
@@ -103,6 +110,18 @@ def test_a_change_that_the_script_does_not_foresee_is_not_approved(journal: Jour
         assert not demo.foreseen(other(subject={**real.subject, "changed": changed}))
 
 
+def test_a_training_that_the_script_does_not_foresee_is_not_started(journal: Journal) -> None:
+    merge = next(p for p in journal.views.proposals("TICKET-001", 1) if p.kind == "merge")
+    training = {"model": "hrm", "configuration": "hrm-sudoku4", "seed": 1, "length": "0.5 core-minutes"}
+    real = merge._replace(ticket="TICKET-010", kind="start", subject={"training": training})
+    assert demo.foreseen(real)
+    assert not demo.foreseen(real._replace(ticket="TICKET-001"))
+    assert not demo.foreseen(real._replace(kind="core"))
+    assert not demo.foreseen(real._replace(subject={}))
+    for name, value in (("model", "jepa"), ("configuration", "my.yaml"), ("seed", 2)):
+        assert not demo.foreseen(real._replace(subject={"training": {**training, name: value}}))
+
+
 def test_another_end_than_the_script_s_is_told(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, place: Place
 ) -> None:
@@ -110,7 +129,7 @@ def test_another_end_than_the_script_s_is_told(
     for ticket, end in (
         ("TICKET-001", demo.End(state="failed")),
         ("TICKET-004", demo.End(state="failed", says="something else")),
-        ("TICKET-007", demo.End(state="landed")),
+        ("TICKET-099", demo.End(state="landed")),
     ):
         changed = shipped.model_copy(update={"ends": shipped.ends | {ticket: end}})
         monkeypatch.setattr(demo, "script", lambda changed=changed: changed)
