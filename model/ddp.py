@@ -138,6 +138,8 @@ def launch(run_dir: Path, ranks: int, threads: int) -> int:
             "OMP_NUM_THREADS": str(threads),
             RENDEZVOUS: str(Path(meeting) / "store"),
         }
+        # It would warn, at every start, of the price of looking for weights that a step left out.
+        shared.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
         if loopback:
             shared.setdefault("GLOO_SOCKET_IFNAME", loopback)  # the ranks of one machine need nothing else

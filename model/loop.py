@@ -86,7 +86,8 @@ class Session:
         self._precision = devices.precision(self._config.precision, device)
         self._heldout = {name: tensor.to(device) for name, tensor in data.heldout.items()}
         learning = [each for each in learner.named_parameters() if each[1].requires_grad]
-        feed = RowFeed(data.train, asked.seed, device, rank=world.rank, ranks=world.ranks)
+        resident = device.type == "cpu" or data.bytes[0] < devices.free_bytes(device) // 4
+        feed = RowFeed(data.train, asked.seed, device, rank=world.rank, ranks=world.ranks, resident=resident)
         torch.manual_seed(asked.seed * 1000003 + world.rank)
         with self._numbers():
             states = [learner.begin(feed, self._config.part) for _ in range(self._config.accumulate)]
