@@ -62,8 +62,8 @@ def _what(about: Evaluated) -> Section:
     rows = min(about.asked.rows, held)
     seeds = ", ".join(map(str, about.asked.seeds))
     section.says.append(
-        f"Each figure is the mean over {len(about.asked.seeds)} seeds ({seeds}), and its spread their "
-        f"standard deviation. A seed draws which {rows:,} of the {held:,} held-out rows are looked at, how "
+        f"Each figure is the mean over the seeds {seeds}; its spread is their standard deviation. A seed draws "
+        f"which {rows:,} of the {held:,} held-out rows are looked at, how "
         "probes are fitted, and noise. Rows to learn from were not read."
     )
     table = [

@@ -28,7 +28,7 @@ SAYS = {
     "recall_image_to_text_at_5": "images whose caption is among the first five",
     "recall_text_to_image_at_5": "captions whose image is among the first five",
     "energy_auroc": "true pairs of image and caption told from mismatched ones",
-    "caption_mean": "mean of the five below; blind: 0.5",
+    "caption_mean": "mean of these five; blind: 0.5",
     "caption_count": "the true caption preferred to one with another number",
     "caption_shape": "... with one shape swapped",
     "caption_colour": "... with one colour swapped",
