@@ -15,11 +15,20 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MOST_CELLS = 4096  # of a grid: attention over more would not fit beside anything else
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """Unknown keys and loose types are refused, and nothing changes it."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Grid(_Part):
+def lists_to_tuples(raw: object) -> object:
+    """A mapping with tuples for its lists: YAML and JSON know lists alone."""
+    if not isinstance(raw, dict):
+        return raw  # pydantic says that it is no mapping
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+
+
+class Grid(Part):
     """The board: cells in reading order, and boxes where it has them."""
 
     rows: int = Field(ge=1, le=MOST_CELLS)
@@ -44,7 +53,7 @@ class Grid(_Part):
         return self.rows * self.columns
 
 
-class Depth(_Part):
+class Depth(Part):
     """Until this share of the training is done, so many cycles."""
 
     until: Share
@@ -52,7 +61,7 @@ class Depth(_Part):
     l_cycles: int = Field(ge=1, le=32)
 
 
-class HrmConfig(_Part):
+class HrmConfig(Part):
     """A reasoner; the defaults are those of the presets for small boards."""
 
     vocabulary: int = Field(ge=2, le=4096)
@@ -88,10 +97,7 @@ class HrmConfig(_Part):
     @model_validator(mode="before")
     @classmethod
     def _lists_are_tuples(cls, raw: object) -> object:
-        """YAML and JSON know lists alone."""
-        if not isinstance(raw, dict):
-            return raw  # pydantic says that it is no mapping
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+        return lists_to_tuples(raw)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -17,15 +17,22 @@ from torch.func import functional_call
 
 from model.hrm import carry, symmetry
 from model.hrm.config import HrmConfig
-from model.hrm.net import Net, Refined
+from model.hrm.net import Net, Refined, working_type
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
 
 _ASSESS_ROWS = 256  # at once
 _KINDS = 3  # rows, columns, boxes: a matrix of so many rows is a table of them, and no map
 
 
-def build(options: dict[str, Any], info: DataInfo) -> HrmLearner:
-    """A reasoner of these options; ValueError where they do not hold together."""
+def build(options: dict[str, Any], info: DataInfo) -> Learner:
+    """A reasoner of these options; ValueError where they do not hold together.
+
+    `task: scene` asks for the one over pictures and questions.
+    """
+    if options.get("task") == "scene":
+        from model.hrm import scene  # loads the encoders
+
+        return scene.build(options, info)
     return HrmLearner(HrmConfig.model_validate(options))
 
 
@@ -109,12 +116,15 @@ class HrmLearner(Learner):
     def fresh(self, rows: int) -> tuple[Tensor, Tensor]:
         """The latents before the first step, y and z, each [rows, cells, hidden]."""
         cells = self.config.grid.cells
-        y, z = (each.to(self._dtype()).expand(rows, cells, -1) for each in (self.net.y0, self.net.z0))
+        y, z = (
+            each.to(working_type(self.net.y0.device)).expand(rows, cells, -1)
+            for each in (self.net.y0, self.net.z0)
+        )
         return y, z
 
     def weights(self) -> dict[str, Tensor]:
         """The network's parameters in the type of the present autocast, cast once for many calls."""
-        dtype = self._dtype()
+        dtype = working_type(self.net.y0.device)
         return {name: each.to(dtype) for name, each in self.net.named_parameters()}
 
     def refine(
@@ -142,10 +152,6 @@ class HrmLearner(Learner):
         calls = 2 if config.gradient == "one_step" else config.cycles(1.0)[1] + 1
         width = config.hidden * (6 + 4 * len(config.mixing)) + round(6 * config.hidden * config.expansion)
         return 4 * batch * config.grid.cells * calls * config.layers * width
-
-    def _dtype(self) -> torch.dtype:
-        kind = self.net.y0.device.type
-        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
 
     def _refine(self, question: Tensor, y: Tensor, z: Tensor, progress: float) -> Refined:
         return self.refine(self.weights(), question.long(), y, z, self.config.cycles(progress))

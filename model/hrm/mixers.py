@@ -1,4 +1,7 @@
-"""How cells learn of each other: five ways, each from [B, N, D] to [B, N, D].
+"""How cells learn of each other: five ways, each from latents to latents of the same shape.
+
+Latents are [N, B, D] for those that are `cells_first`, [B, N, D] for the others: a product over the cells of
+all puzzles at once is a plain one where cells come first, and four times as dear as many small ones.
 
 `tokens` and `attention` know nothing of the board. `lines`, `units` and `local` know its geometry: which
 cells share a row, a column, a box, or an edge. None knows what a digit means, or that digits may not repeat.
@@ -9,12 +12,14 @@ Costs in multiplications a cell, for N cells in lines of S, width D and expansio
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.hrm.config import Grid, HrmConfig
-from model.hrm.ops import gated
+from model.hrm.ops import gated_columns, gated_rows
 
 
 def weight(out: int, into: int) -> nn.Parameter:
@@ -37,7 +42,7 @@ def units_of(grid: Grid) -> Tensor:
 
 
 class Gated(nn.Module):
-    """A gated MLP (SwiGLU) over the last axis; gate and up are one multiplication."""
+    """A gated MLP (SwiGLU); gate and value are one matrix."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -46,16 +51,17 @@ class Gated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., width] to the same."""
-        return F.linear(gated(F.linear(x, self.up)), self.down)
+        return gated_rows(x, self.up, self.down)
 
     def first(self, x: Tensor) -> Tensor:
-        """The same over the first axis: [width, ...] to the same, in two plain products."""
-        flat = x.reshape(len(x), -1)
-        return torch.mm(self.down, gated(torch.mm(self.up, flat), 0)).view(x.shape)
+        """The same over the first axis: [width, ...] to the same."""
+        return gated_columns(x, self.up, self.down)
 
 
 class Tokens(nn.Module):
     """One MLP over all cells, the same for each channel: the mixer of an MLP-Mixer."""
+
+    cells_first = True
 
     def __init__(self, config: HrmConfig) -> None:
         super().__init__()
@@ -63,12 +69,14 @@ class Tokens(nn.Module):
         self.mlp = Gated(cells, round(cells * config.expansion))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] to the same."""
-        return self.mlp.first(x.transpose(0, 1)).transpose(0, 1)
+        """[N, B, D] to the same."""
+        return self.mlp.first(x)
 
 
 class Attention(nn.Module):
     """Attention over all cells; rotary positions in reading order."""
+
+    cells_first = False
 
     cos: Tensor
     sin: Tensor
@@ -100,6 +108,8 @@ class Attention(nn.Module):
 class Lines(nn.Module):
     """An MLP along each row, each column and each box; every line of a kind has the same weights."""
 
+    cells_first = True
+
     def __init__(self, config: HrmConfig) -> None:
         super().__init__()
         grid = config.grid
@@ -110,24 +120,29 @@ class Lines(nn.Module):
         self.kinds = nn.ModuleList(Gated(length, round(length * config.expansion)) for length in lengths)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] to the same."""
-        grid, (batch, cells, width) = self.grid, x.shape
-        board = x.view(batch, grid.rows, grid.columns, width)
-        rows: Tensor = self.kinds[0](board.transpose(2, 3))
-        columns: Tensor = self.kinds[1](board.permute(0, 2, 3, 1))
-        mixed = rows.transpose(2, 3) + columns.permute(0, 3, 1, 2)
+        """[N, B, D] to the same."""
+        grid = self.grid
+        board = x.view(grid.rows, grid.columns, *x.shape[1:])
+        mixed = self._along(0, board.transpose(0, 1)).transpose(0, 1) + self._along(1, board)
         if grid.box_rows and grid.box_columns:
             high, wide = grid.box_rows, grid.box_columns
             down, across = grid.rows // high, grid.columns // wide
-            boxes = board.view(batch, down, high, across, wide, width).permute(0, 1, 3, 5, 2, 4)
-            boxed: Tensor = self.kinds[2](boxes.reshape(batch, down, across, width, high * wide))
-            boxed = boxed.view(batch, down, across, width, high, wide).permute(0, 1, 4, 2, 5, 3)
-            mixed = mixed + boxed.reshape(batch, grid.rows, grid.columns, width)
-        return mixed.reshape(batch, cells, width)
+            boxes = board.view(down, high, across, wide, -1).permute(1, 3, 0, 2, 4)
+            boxed = self._along(2, boxes.reshape(high * wide, -1))
+            boxed = boxed.view(high, wide, down, across, -1).permute(2, 0, 3, 1, 4)
+            mixed = mixed + boxed.reshape(board.shape)
+        return mixed.reshape(x.shape)
+
+    def _along(self, kind: int, lines: Tensor) -> Tensor:
+        mlp = self.kinds[kind]
+        assert isinstance(mlp, Gated)
+        return mlp.first(lines)
 
 
 class Units(nn.Module):
     """Each row, column and box sums up its cells, thinks, and tells all of them the same."""
+
+    cells_first = True
 
     gather: Tensor
     kind: Tensor
@@ -143,14 +158,17 @@ class Units(nn.Module):
         self.mlp = Gated(config.hidden, round(config.hidden * config.expansion))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] to the same."""
+        """[N, B, D] to the same."""
         gather = self.gather.to(x.dtype)
-        said: Tensor = self.mlp(torch.matmul(gather, x) + self.kinds[self.kind])
-        return torch.matmul(gather.T, said)
+        heard = torch.mm(gather, x.reshape(len(x), -1)).view(len(gather), *x.shape[1:])
+        said: Tensor = self.mlp(heard + self.kinds[self.kind][:, None])
+        return torch.mm(gather.T, said.view(len(gather), -1)).view(x.shape)
 
 
 class Local(nn.Module):
     """Each channel looks at the 3 x 3 cells around; beyond the edge there is nothing."""
+
+    cells_first = False
 
     def __init__(self, config: HrmConfig) -> None:
         super().__init__()
@@ -166,10 +184,16 @@ class Local(nn.Module):
         return F.linear(F.silu(seen.permute(0, 2, 3, 1).reshape(batch, cells, width)), self.out)
 
 
-_MIXERS = {"tokens": Tokens, "attention": Attention, "lines": Lines, "units": Units, "local": Local}
+Mixer = Tokens | Attention | Lines | Units | Local
+_MIXERS: dict[str, Callable[[HrmConfig], Mixer]] = {
+    "tokens": Tokens,
+    "attention": Attention,
+    "lines": Lines,
+    "units": Units,
+    "local": Local,
+}
 
 
-def mixer(name: str, config: HrmConfig) -> nn.Module:
+def mixer(name: str, config: HrmConfig) -> Mixer:
     """The mixer of this name."""
-    made: nn.Module = _MIXERS[name](config)
-    return made
+    return _MIXERS[name](config)

@@ -30,19 +30,28 @@ class Refined:
     halt: Tensor | None  # [B], fp32: log-odds that the answer is right; None where halting is ablated
 
 
+def working_type(device: torch.device) -> torch.dtype:
+    """The type in which to compute: that of the present autocast, or fp32."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+
+
 class Block(nn.Module):
     """Mixing between cells, then an MLP within each; normed after each sum."""
 
     def __init__(self, config: HrmConfig) -> None:
         super().__init__()
-        self.mixers = nn.ModuleList(mixer(name, config) for name in config.mixing)
+        made = [mixer(name, config) for name in config.mixing]
+        self.mixers = nn.ModuleList(made)
+        self.cells_first = all(each.cells_first for each in made)
+        self._turned = [each.cells_first != self.cells_first for each in made]
         self.mlp = Gated(config.hidden, round(config.hidden * config.expansion))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] to the same."""
+        """[N, B, D] where cells come first, else [B, N, D], to the same."""
         mixed = x
-        for each in self.mixers:
-            mixed = mixed + each(x)
+        for each, turned in zip(self.mixers, self._turned, strict=True):
+            mixed = mixed + (each(x.transpose(0, 1)).transpose(0, 1) if turned else each(x))
         x = norm(mixed)
         return norm(x + self.mlp(x))
 
@@ -58,9 +67,9 @@ class Core(nn.Module):
         self.flat = "hierarchy" in config.ablate
         self.one_step = config.gradient == "one_step"
         count = 1 if self.flat else config.networks
-        self.networks = nn.ModuleList(
-            nn.Sequential(*(Block(config) for _ in range(config.layers))) for _ in range(count)
-        )
+        blocks = [[Block(config) for _ in range(config.layers)] for _ in range(count)]
+        self.networks = nn.ModuleList(nn.Sequential(*each) for each in blocks)
+        self.cells_first = blocks[0][0].cells_first
         halting = "halting" not in config.ablate
         self.halt = nn.Parameter(torch.zeros(1, config.hidden)) if halting else None
         self.halt_bias = nn.Parameter(torch.full((1,), config.halt_bias)) if halting else None
@@ -71,10 +80,14 @@ class Core(nn.Module):
         self, asked: Tensor, y: Tensor, z: Tensor, h_cycles: int, l_cycles: int
     ) -> tuple[Tensor, Tensor]:
         """One refinement step: y and z [B, N, D] from what is asked [B, N, D], y and z."""
+        if self.cells_first:
+            asked, y, z = (each.transpose(0, 1).contiguous() for each in (asked, y, z))
         for cycle in range(h_cycles):
             last = cycle == h_cycles - 1
             with nullcontext() if last else torch.no_grad():
                 y, z = self._cycle(asked, y, z, l_cycles, last)
+        if self.cells_first:
+            y, z = (each.transpose(0, 1).contiguous() for each in (y, z))
         return y, z
 
     def sure(self, y: Tensor) -> Tensor | None:
@@ -90,9 +103,10 @@ class Core(nn.Module):
                 with self._kept(last and call == l_cycles):
                     y = fast(y + asked)
             return y, y
+        given = y + asked
         for call in range(l_cycles):
             with self._kept(last and call == l_cycles - 1):
-                z = fast(z + (y + asked))
+                z = fast(z + given)
         return slow(y + z), z
 
     def _kept(self, last: bool) -> torch.no_grad | nullcontext[None]:

@@ -198,7 +198,8 @@ def test_every_parameter_is_in_one_list_and_only_maps_are_for_muon() -> None:
 
 def test_a_reasoner_is_built_from_the_options_of_a_preset() -> None:
     body = {"vocabulary": 5, "grid": {"rows": 4, "columns": 4}, "hidden": 16, "mixing": ["lines"]}
-    assert build(body, INFO).config.mixing == ("lines",)
+    made = build(body, INFO)
+    assert isinstance(made, HrmLearner) and made.config.mixing == ("lines",)
     with pytest.raises(ValueError, match="hidden"):
         build({**body, "hidden": 1}, INFO)
 

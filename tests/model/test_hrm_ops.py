@@ -14,17 +14,22 @@ from model.hrm.mixers import Gated
 Operation = Callable[[torch.Tensor], torch.Tensor]
 
 
-def plain_gate(both: torch.Tensor) -> torch.Tensor:
-    gate, up = both.chunk(2, -1)
-    return F.silu(gate) * up
+GENERATOR = torch.Generator().manual_seed(1)
+UP = torch.randn(12, 8, dtype=torch.float64, generator=GENERATOR)
+DOWN = torch.randn(8, 6, dtype=torch.float64, generator=GENERATOR)
+
+
+def plain_mlp(x: torch.Tensor) -> torch.Tensor:
+    gate, value = F.linear(x, UP).chunk(2, -1)
+    return F.linear(F.silu(gate) * value, DOWN)
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
         (ops.norm, lambda x: F.rms_norm(x, x.shape[-1:], eps=0.0)),
-        (ops.gated, plain_gate),
-        (lambda x: ops.gated(x.transpose(0, 2), 0).transpose(0, 2), plain_gate),
+        (lambda x: ops.gated_rows(x, UP, DOWN), plain_mlp),
+        (lambda x: ops.gated_columns(x.transpose(0, 2), UP, DOWN).transpose(0, 2), plain_mlp),
     ],
 )
 def test_an_operation_and_its_gradient_are_those_of_the_plain_one(ours: Operation, theirs: Operation) -> None:
@@ -35,6 +40,12 @@ def test_an_operation_and_its_gradient_are_those_of_the_plain_one(ours: Operatio
     wish = torch.randn_like(theirs(x))
     (mine,), (other,) = torch.autograd.grad(ours(x), x, wish), torch.autograd.grad(theirs(x), x, wish)
     assert torch.allclose(mine, other)
+
+
+@pytest.mark.parametrize("over", [ops.gated_rows, ops.gated_columns])
+def test_the_weights_of_a_gated_mlp_have_their_gradients(over: Callable[..., torch.Tensor]) -> None:
+    x = torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    assert torch.autograd.gradcheck(over, (x, UP.clone().requires_grad_(), DOWN.clone().requires_grad_()))
 
 
 def test_rows_of_nothing_stay_finite() -> None:
