@@ -1,7 +1,8 @@
 """What an evaluation is held against: figures measured once, each with its tolerance.
 
-`{"schema": 1, "suite": "sudoku", "metrics": {"exact": {"value": 0.98, "tolerance": 0.01, "better": "higher"}}}`; more
-may be said in `about`. A baseline is a file in a repository, so a new one is a change that a person reads.
+`{"schema": 1, "suite": "sudoku", "metrics": {"exact": {"value": 0.98, "tolerance": 0.01, "better":
+"higher"}}}`; more may be said in `about`. A baseline is a file in a repository, so a new one is a change that
+a person reads.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from datagen import runlog
 from datagen.runlog import RunLog
-from model import breaker, checkpoint, ddp, devices, estimate, live, optim
+from model import breaker, checkpoint, ddp, devices, estimate, live, optim, report
 from model.breaker import Verdict
 from model.checkpoint import Meta
 from model.config import Config, Request
@@ -379,4 +379,5 @@ class Session:
         metrics: dict[str, int | float] = {**best["metrics"], **self._consumed()}
         metrics |= {"steps": self._now.step, "best_step": best["step"]}
         metrics["parameters"] = sum(each.numel() for each in self._learner.parameters())
+        report.write(self._run_dir, log)
         runlog.succeed(self._run_dir, metrics, where, sha256)

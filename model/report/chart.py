@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -294,6 +295,7 @@ def thin(x: np.ndarray, y: np.ndarray, columns: int = 700) -> tuple[np.ndarray, 
     return x[rows], y[rows]
 
 
+@lru_cache(maxsize=64)
 def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font at this size of the final picture."""
     return ImageFont.load_default(size * _SCALE)
