@@ -93,16 +93,16 @@ def test_latents_without_a_remedy_collapse_and_the_breakers_floor_says_so() -> N
     floors = {"rank": Floor(at_least=5.0, after=10), "spread": Floor(at_least=0.1, after=10)}
     floor = Breaker(warmup=0, floors=floors)
     verdicts = {}
-    for objective in ("none", "sigreg", "contrastive"):
+    for objective in ("none", "sigreg"):
         jepa = learner(objective=objective, gaussian=0.2)
-        _train(jepa, 50, lr=1e-2)
+        _train(jepa, 40, lr=1e-2)
         jepa.eval()
         with torch.no_grad():
             found = jepa.assess(jepa.prepare(ROWS), 64)
         verdicts[objective] = breaker.assessment(floor, breaker.History(), 60, found)
     stops = breaker.stops(verdicts["none"])
     assert stops is not None and stops.rule == "floor"
-    assert not verdicts["sigreg"] and not verdicts["contrastive"]
+    assert not verdicts["sigreg"]
 
 
 def test_a_jepa_learns_to_find_captions() -> None:
@@ -110,7 +110,7 @@ def test_a_jepa_learns_to_find_captions() -> None:
     rows = jepa.prepare(ROWS)
     with torch.no_grad():
         before = jepa.eval().assess(rows, 64)
-    _train(jepa, 80, batch=64, lr=5e-3)
+    _train(jepa, 50, batch=64, lr=5e-3)
     with torch.no_grad():
         after = jepa.eval().assess(rows, 64)
     assert before["recall"] < 0.1 < 0.5 < after["recall"]
