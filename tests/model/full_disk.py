@@ -23,11 +23,7 @@ files.write = full
 """
 
 
-def fill(packages: Path, room: int | None) -> None:
-    """Children that have `packages` on their path find room for so many bytes; None: for all."""
-    path = packages / "sitecustomize.py"
+def fill(packages: Path, room: int) -> None:
+    """Children that have `packages` on their path find room for so many bytes."""
     packages.mkdir(parents=True, exist_ok=True)
-    if room is None:
-        path.unlink(missing_ok=True)
-    else:
-        path.write_text(_CUSTOMIZE.format(room=room))
+    (packages / "sitecustomize.py").write_text(_CUSTOMIZE.format(room=room))

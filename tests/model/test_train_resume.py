@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,28 +121,37 @@ def test_without_the_feeds_numbers_a_resumed_run_would_differ(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no TERM to ask a process with")
+@pytest.mark.usefixtures("tiny")
 def test_a_real_child_is_killed_and_terminated_and_goes_on(tmp_path: Path, sums: Path) -> None:
-    over = {"steps": 3000, "checkpoint": {"seconds": 0.2}, "assess": {"every": 1000, "rows": 30}}
+    """Each child comes to step 20 and waits there, so that the signals meet it in the middle of a step."""
+    hold, killed = tmp_path / "hold", tmp_path / "killed"
     for name in ("whole", "killed"):
-        tiny_runs.request(tmp_path / name, sums, **over)
-    killed = tmp_path / "killed"
+        tiny_runs.request(tmp_path / name, sums, model={"hold": str(hold)}, checkpoint=OFTEN)
+    assert train.main(tmp_path / "whole") == 0
+    hold.touch()
+    process = tiny_runs.start(killed, tmp_path / "packages")
+    tiny_runs.until(lambda: len(tiny_runs.events(killed, "checkpoint")) == 20 or process.poll() is not None)
+    process.kill()
+    assert process.communicate() == ("", None) and process.returncode == -signal.SIGKILL
+    assert not (killed / "result.json").exists()
 
-    def interrupt(number: signal.Signals, enough: Callable[[], bool]) -> int:
-        process = tiny_runs.start(killed, tmp_path / "packages")
-        tiny_runs.until(lambda: enough() or process.poll() is not None)
-        process.send_signal(number)
-        process.communicate()
-        assert not (killed / "result.json").exists()
-        return process.returncode
+    process = tiny_runs.start(killed, tmp_path / "packages")
+    tiny_runs.until(lambda: bool(resumed(killed)) or process.poll() is not None)
+    process.terminate()
+    hold.unlink()
+    assert process.communicate() == ("", None) and process.returncode == 143
+    assert not (killed / "result.json").exists()  # interrupted: it can be gone on with
+    steps = [each["step"] for each in tiny_runs.events(killed, "checkpoint")]
+    assert len(steps) > 20 and max(steps) < 40
 
-    assert interrupt(signal.SIGKILL, lambda: bool(tiny_runs.events(killed, "checkpoint"))) < 0
-    before = len(tiny_runs.events(killed, "checkpoint"))
-    started = len(tiny_runs.events(killed, "phase"))
-    assert interrupt(signal.SIGTERM, lambda: len(tiny_runs.events(killed, "phase")) > started + 1) == 143
-    assert len(tiny_runs.events(killed, "checkpoint")) > before  # a TERM leaves one behind
-    assert tiny_runs.child(killed, tmp_path / "packages") == (0, "")
-    assert tiny_runs.child(tmp_path / "whole", tmp_path / "packages") == (0, "")
+    assert train.main(killed) == 0
+    assert [each["step"] for each in resumed(killed)] == [20, max(steps)]
     assert_same_end(tmp_path / "whole", killed)
+
+
+def resumed(run_dir: Path) -> list[dict[str, Any]]:
+    """The starts that went on from a checkpoint."""
+    return [each for each in tiny_runs.events(run_dir, "phase") if each.get("resumed")]
 
 
 @pytest.mark.usefixtures("tiny")

@@ -6,6 +6,8 @@ generator, torch's global one, and buffers.
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,17 @@ from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State,
 
 
 class Tiny(Learner):
-    """Predicts `answer` from `question`, both as the test's data set has them."""
+    """Predicts `answer` from `question`, both as the test's data set has them.
 
-    def __init__(self, width: int, hidden: int, noise: float, spoil: int) -> None:
+    `spoil`: from that thousandth of the run on, the loss is no number. `hold`: in the second half, a step
+    waits for as long as this file is there.
+    """
+
+    def __init__(self, width: int, hidden: int, noise: float, spoil: int, hold: str = "") -> None:
         super().__init__()
         self.into, self.out = nn.Linear(width, hidden), nn.Linear(hidden, 1)
         self.norm = nn.BatchNorm1d(hidden) if noise else nn.LayerNorm(hidden)
-        self.noise, self.spoil = noise, spoil
+        self.noise, self.spoil, self.hold = noise, spoil, hold
         self.register_buffer("mean", torch.zeros(1))
 
     mean: Tensor
@@ -40,6 +46,8 @@ class Tiny(Learner):
 
     def advance(self, feed: Feed, batch: int, state: State, progress: float) -> Step:
         """Mean squared error, under noise of every kind where there is noise."""
+        while self.hold and progress >= 0.5 and Path(self.hold).exists():
+            time.sleep(0.01)
         rows = feed.take(batch)
         question = rows["question"]
         if self.noise:
@@ -79,4 +87,5 @@ class Tiny(Learner):
 def build(options: dict[str, Any], info: DataInfo) -> Learner:
     """The learner behind the entry point `tiny`."""
     width = info.columns["question"][1][0]
-    return Tiny(width, options.get("hidden", 16), options.get("noise", 0.1), options.get("spoil", 0))
+    noise, spoil, hold = options.get("noise", 0.1), options.get("spoil", 0), options.get("hold", "")
+    return Tiny(width, options.get("hidden", 16), noise, spoil, hold)
