@@ -6,9 +6,10 @@ is not accepted, the proposal is voided and asked again; nothing is done on the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.actions import Decision, Propose, Void, Wait
+from orchestrator.actions import Decision, Propose, Verify, Void, Wait
 from orchestrator.attempt import Attempt, Word
 from orchestrator.world import World, weakest
 from state.canonical import digest
@@ -82,3 +83,25 @@ def evidence(attempt: Attempt, world: World) -> dict[str, str]:
         if outcome.exit is not None or "isolation" in outcome.result
     ]
     return {"isolation": weakest([*ran, world.isolation]), "policy": world.policy}
+
+
+def without(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision | None:
+    """Checks that could not be taken on an artifact: a person may accept it without them, nobody else."""
+    unknown = {
+        take.check.name: str(o.result["skipped"])
+        for take in takes
+        if (o := attempt.done.get(take.key)) and o.result.get("skipped")
+    }
+    if not unknown:
+        return None
+    told = "; ".join(f"{name}: {why}" for name, why in unknown.items())
+    question = f"accept it without what could not be checked? {told}"
+    subject = {
+        "ticket": attempt.ticket,
+        "attempt": attempt.number,
+        "question": question,
+        "tree": takes[0].tree,
+        "unknown": unknown,
+        **evidence(attempt, world),
+    }
+    return asked(attempt, Propose("question", question, subject))

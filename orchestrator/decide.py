@@ -11,9 +11,7 @@ No command comes out of it where no sandbox holds and no person has consented to
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from orchestrator.actions import (
@@ -37,10 +35,11 @@ from orchestrator.actions import (
     Void,
     Wait,
 )
-from orchestrator.asking import asked, evidence, not_accepted, outdated, superseded
+from orchestrator.asking import asked, evidence, not_accepted, outdated, superseded, without
 from orchestrator.attempt import Attempt, Outcome
 from orchestrator.budget import exceeded, time_left
 from orchestrator.checks import Check
+from orchestrator.globs import outside
 from orchestrator.kinds.base import Foresees, Kind
 from orchestrator.notable import notable
 from orchestrator.permission import permission
@@ -284,31 +283,9 @@ def _accept_artifact(attempt: Attempt, checks: Sequence[Check], world: World) ->
     assert run is not None  # the kind's work is done
     artifact = dict(run.result["artifact"])
     takes = [Verify(check, "artifact", "", artifact["sha256"], time_left(attempt)) for check in checks]
-    if verdict := _take(attempt, takes, world) or _accept_unknown(attempt, takes, world):
+    if verdict := _take(attempt, takes, world) or without(attempt, takes, world):
         return verdict
     return _end(attempt, "landed", "", result={"artifact": artifact})
-
-
-def _accept_unknown(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision | None:
-    """Checks that could not be taken on an artifact: a person may accept it without them, nobody else."""
-    unknown = {
-        take.check.name: str(o.result["skipped"])
-        for take in takes
-        if (o := attempt.done.get(take.key)) and o.result.get("skipped")
-    }
-    if not unknown:
-        return None
-    told = "; ".join(f"{name}: {why}" for name, why in unknown.items())
-    question = f"accept it without what could not be checked? {told}"
-    subject = {
-        "ticket": attempt.ticket,
-        "attempt": attempt.number,
-        "question": question,
-        "tree": takes[0].tree,
-        "unknown": unknown,
-        **evidence(attempt, world),
-    }
-    return asked(attempt, Propose("question", question, subject))
 
 
 def _take(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision | None:
@@ -410,21 +387,3 @@ def _merge_proposal(
         "landing": merged["landing"],
     }
     return Propose("merge", summary, subject, str(merged["diff"]))
-
-
-def outside(changed: Sequence[str], globs: Sequence[str]) -> list[str]:
-    """Changed paths that no glob of the ticket allows."""
-    return [path for path in changed if globs and not any(matches(path, glob) for glob in globs)]
-
-
-def matches(path: str, glob: str) -> bool:
-    """Whether a repository path fits a glob: `*` stays within a folder, `**` crosses folders."""
-    return _match(tuple(path.split(posixpath.sep)), tuple(glob.rstrip("/").split("/")))
-
-
-def _match(parts: tuple[str, ...], globs: tuple[str, ...]) -> bool:
-    if not globs:
-        return not parts
-    if globs[0] == "**":
-        return any(_match(parts[skip:], globs[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], globs[0]) and _match(parts[1:], globs[1:])

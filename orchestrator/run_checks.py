@@ -238,23 +238,20 @@ def _offline(run: Outcome, attempt: Attempt, place: Place) -> Taken:
 
 def judge_offline(report: Mapping[str, Any], came: int, work: runs.Result | None) -> Taken:
     """What a probe's report, the connections that came and the work's own result say together."""
-    reached = sorted(
-        name for when in ("tried", "still") for name, what in report[when].items() if what == "reached"
-    )
-    native = [name for name in reached if "C library" in name]
-    if came or [name for name in reached if name not in native]:
-        return Taken(False, f"it reached {', '.join(dict.fromkeys(reached)) or 'the host'}")
+    tries = [*report["tried"].items(), *report["still"].items()]
+    reached = list(dict.fromkeys(name for name, what in tries if what == "reached"))
+    held = {"namespace": "a network namespace of its own", "seccomp": "a filter of system calls"}
+    how = held.get(report["held"], "")
+    by_hook = [name for name in reached if how or not name.endswith("C library")]
+    if by_hook or (came and how):
+        return Taken(False, f"it reached {', '.join(by_hook) or 'the host'}")
     if report["refused"]:
         return Taken(False, f"it tried to use the network: {', '.join(report['refused'][:3])}")
     if work is None or not work.ok:
         return Taken(False, f"without a network it fails: {work.error if work else 'no result'}")
-    if not report["held"] or native:
-        return Taken(
-            None, "only Python's own sockets are refused on this system: nothing of the kernel's holds a run"
-        )
-    names = {"namespace": "a network namespace of its own", "seccomp": "a filter of system calls"}
-    tries = len(report["tried"]) + len(report["still"])
-    return Taken(True, f"holds: {names[report['held']]}; {tries} tries from inside were refused, it ran on")
+    if not how:
+        return Taken(None, "only Python's own sockets are refused here: nothing of the kernel's holds a run")
+    return Taken(True, f"holds: {how}; {len(tries)} tries from inside were refused, it ran on")
 
 
 # Evaluation ------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from orchestrator.agent.looking import look, search
 from orchestrator.agent.output import shown
 from orchestrator.agent.work import COMMAND_TIME
 from orchestrator.attempt import Attempt
-from orchestrator.decide import outside
 from orchestrator.git import GitError
+from orchestrator.globs import outside
 from orchestrator.place import Performed, Place, spawn
 from orchestrator.sandbox.sandbox import BROKEN, SAID
 from orchestrator.snapshot import unrecordable

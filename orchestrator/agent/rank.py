@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from orchestrator.agent.query import Query
 from orchestrator.agent.repomap import Survey
 from orchestrator.agent.terms import split
-from orchestrator.decide import matches
+from orchestrator.globs import matches
 
 K1, B = 1.2, 0.6  # of BM25 (Robertson and Zaragoza 2009)
 PATH, NAME = 1.0, 0.6  # for a word that is in a path or a definition's name, beside 1 for being there often

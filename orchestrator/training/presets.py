@@ -84,6 +84,8 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     for key, value in changes.items():
         parts = key.split(".")
         _known(parts[0], KEYS, "set")
+        if "" in parts:
+            raise BadConfig(f"set: {quoted(key)} has an empty part, expected a key such as optimizer.lr")
         if parts[0] in GROUPS:
             if len(parts) != 2:
                 raise BadConfig(f"set: {key} is not one value, expected {parts[0]}.<key>")

@@ -26,7 +26,8 @@ from orchestrator.actions import (
     Void,
     Wait,
 )
-from orchestrator.decide import PATIENCE, matches
+from orchestrator.decide import PATIENCE
+from orchestrator.globs import matches
 
 
 def test_the_pipeline_has_this_order() -> None:

@@ -220,3 +220,6 @@ def test_offline_is_green_only_where_the_kernel_holds_and_nothing_was_tried() ->
     assert judge_offline(report, 0, Result(ok=False, error="no")).passed is False
     assert judge_offline({**report, "held": ""}, 0, good).passed is None
     assert judge_offline({**report, "tried": reached}, 1, good).passed is False
+    assert judge_offline({**report, "held": "", "tried": reached}, 1, good).passed is None
+    by_python = {**refused, "loopback, by Python": "reached"}
+    assert judge_offline({**report, "held": "", "tried": by_python}, 1, good).passed is False
