@@ -35,6 +35,7 @@ TINY = {
 }
 
 
+@pytest.mark.timeout(1500)  # eight processes that load torch, on a machine that may be busy with training
 def test_a_reasoner_is_trained_accepted_and_measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "PARKED", 0.1)
     monkeypatch.setattr(short_runs, "SPAN", 1.0)
