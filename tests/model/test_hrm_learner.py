@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny_boards import config, feed, fours, learner
 
 from datagen.puzzles import sudoku
+from model import config as configs
 from model.hrm import symmetry
 from model.hrm.config import Grid
 from model.hrm.learner import HrmLearner, build
 from model.learner import DataInfo, State
 
+PRESETS = Path(__file__).resolve().parents[2] / "configs" / "training"
 INFO = DataInfo("puzzle/sudoku", {"size": 4}, {}, 100)
 
 
@@ -210,3 +215,10 @@ def test_the_estimate_of_memory_grows_with_what_is_kept() -> None:
     assert learner(gradient="one_step").activation_bytes(16) < base
     assert learner(layers=2).activation_bytes(16) == 2 * base
     assert config().cycles(1.0) == (2, 2)
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("hrm-*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_of_the_reasoner_builds_one(path: Path) -> None:
+    settings = configs.config(yaml.safe_load(path.read_text(encoding="utf-8")))
+    made = build(settings.model, INFO)
+    assert made.activation_bytes(settings.batch) > 0 and settings.assess.best == "exact"
