@@ -39,6 +39,8 @@ def main(run_dir: Path) -> int:
         _tell(run_dir)
     except (ModelError, DataError, OSError) as error:
         return train.failed(run_dir, error)
+    except ModuleNotFoundError as error:
+        return train.failed(run_dir, train.lacking(error))
     return 0
 
 

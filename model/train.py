@@ -52,6 +52,8 @@ def work(run_dir: Path, *, several: bool = False) -> int:
         ended = loop.train(run_dir, asked, several=several)
     except (ModelError, DataError, OSError) as error:
         return failed(run_dir, error) if ours else _told(error)
+    except ModuleNotFoundError as error:
+        return failed(run_dir, lacking(error)) if ours else _told(lacking(error))
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -71,6 +73,11 @@ def failed(run_dir: Path, error: Exception) -> int:
     except OSError as second:
         print(f"could not write {runlog.RESULT}: {runlog.explain(second)}", file=sys.stderr)
     return 1
+
+
+def lacking(error: ModuleNotFoundError) -> ModelError:
+    """What to do where the extra is not installed."""
+    return ModelError(f"training needs {error.name or error}: pip install 'jetbox[model]'")
 
 
 def _told(error: Exception) -> int:

@@ -42,6 +42,18 @@ def test_data_for_another_learner_is_refused_by_the_real_child(tmp_path: Path, s
     assert "data of tiny/sums is not for this learner: " in error and "image" in error
 
 
+@pytest.mark.parametrize("module", ["model.train", "model.estimate"])
+def test_without_the_extra_the_real_child_says_what_to_install(
+    module: str, tmp_path: Path, sums: Path
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    tiny_runs.request(tmp_path / "run", sums)
+    status, output = tiny_runs.child(tmp_path / "run", packages, module)
+    assert status == 1 and output == "training needs torch: pip install 'jetbox[model]'\n"
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "no manifest"])
 def test_data_that_is_not_whole_is_refused(damage: str, tmp_path: Path) -> None:
