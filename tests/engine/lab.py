@@ -324,7 +324,7 @@ class Lab:
         events = self.events()
         answered = [e.body["intent"] for e in events if e.type == "action.outcome"]
         assert sorted(answered) == sorted(e.seq for e in events if e.type == "action.intent")
-        until(lambda: not self.processes(), "the end of what ran", 10.0)  # who has let go may be leaving yet
+        until(lambda: not self.processes(), "the end of what ran")  # who has let go may be leaving yet
         if all(card.state in REST for card in self.look(lambda j: j.views.board())):
             kept = [p.name for p in self.workspace.worktrees.glob("*")]
             refs = self.git("for-each-ref", "--format=%(refname)", "refs/jetbox").split()

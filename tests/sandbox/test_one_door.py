@@ -48,6 +48,7 @@ DOORS = {
     "orchestrator/background.py": "the engine",
     "orchestrator/demo.py": "git, for the sample project",
     "orchestrator/demo_toy.py": "the making of the demo's toy model: the program's own module",
+    "orchestrator/cli/data_verbs.py": "the program's own verification and drawing of a data set",
     "orchestrator/cli/findings.py": "git's version",
     "orchestrator/ssh_seal.py": "ssh-keygen, for a person's own key",
     "orchestrator/alerts/voice.py": "the system's voice, where a person turned it on",
