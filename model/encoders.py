@@ -152,7 +152,7 @@ class Vision(nn.Module):
         What is not kept is seen nowhere: a stem of convolutions looks over the edges of its patches, so the
         pixels outside are blanked before it.
         """
-        if keep is not None:
+        if keep is not None and self.config.stem == "conv":
             pictures = pictures * self._seen(keep)
         x = self.net._pos_embed(self.net.patch_embed(pictures))
         if keep is not None:
