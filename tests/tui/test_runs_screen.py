@@ -240,6 +240,15 @@ async def test_the_log_is_followed_at_its_end(cockpit: Any, tmp_path: Path) -> N
         assert "one more" not in driver.text() and "loss" in driver.text()
 
 
+async def test_a_tickets_page_says_in_a_line_how_its_run_stands(cockpit: Any, tmp_path: Path) -> None:
+    run = training(tmp_path, steps=400)
+    with Lock(run.folder / "run.lock"):
+        async with cockpit(tmp_path, size=(120, 36)) as driver:
+            await driver.press("2")
+            assert "train, 400 of 2k steps, loss 1.519" in driver.text(), driver.text()
+            assert "3 shows" in driver.text()
+
+
 async def test_the_folder_is_told(cockpit: Any, tmp_path: Path) -> None:
     run = training(tmp_path, steps=100)
     async with cockpit(tmp_path, size=(200, 30)) as driver:

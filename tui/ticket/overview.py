@@ -38,6 +38,7 @@ def overview(
     needs: Mapping[str, str],
     asks: bool,
     now: int,
+    run: str = "",
 ) -> Page:
     """Write the overview."""
     look, card, spec = page.look, ticket.card, ticket.spec
@@ -58,6 +59,8 @@ def overview(
     if card.state == "running":
         done = f"{card.progress:.0%}" if card.progress is not None else look.g.dash
         page.field("progress", f"{done}, left {eta(card.eta_low, card.eta_high, look.g.dash)}")
+    if run:
+        page.field("run", f"{run}; 3 shows its curves")
     who = f" {look.g.dot} ".join(part for part in (card.kind, card.persona) if part)
     if who:
         page.field("kind", who)

@@ -24,6 +24,7 @@ from tui.ticket.context_page import context_page
 from tui.ticket.events import EventsDoc
 from tui.ticket.given import Given
 from tui.ticket.overview import overview, receipts_page
+from tui.ticket.run_line import RunLine
 from tui.ticket.take_over import TakesOver
 from tui.ticket.tree import Tree, TreeDoc
 
@@ -86,6 +87,7 @@ class TicketScreen(TakesOver):
         self._agent_of: object = None
         self._events: EventsDoc | None = None
         self._shown: object = None
+        self._run = RunLine(context)
 
     def body(self) -> Iterable[Widget]:
         """Two panes with a line above each."""
@@ -203,10 +205,9 @@ class TicketScreen(TakesOver):
             id_: feed.cards[id_].state if id_ in feed.cards else "unknown" for id_ in json.loads(card.needs)
         }
         page = Page(self.context.look, cells)
-        asks = self.ticket_id in feed.asking
-        return overview(
-            page, self.ticket, self.attempts, self.receipts, needs, asks, self.context.now()
-        ).lines
+        asks, now = self.ticket_id in feed.asking, self.context.now()
+        run = self._run.of(self.ticket_id, self.number)
+        return overview(page, self.ticket, self.attempts, self.receipts, needs, asks, now, run).lines
 
     def _checks(self, cells: int) -> list[Line]:
         return receipts_page(Page(self.context.look, cells), self.receipts, self.context.look).lines
