@@ -35,11 +35,12 @@ def test_data_without_a_held_out_row_is_refused_by_the_real_child(tmp_path: Path
 
 
 def test_data_for_another_learner_is_refused_by_the_real_child(tmp_path: Path, sums: Path) -> None:
-    tiny_runs.request(tmp_path / "run", sums, learner="jepa")
+    model = {"vocabulary": 10, "grid": {"rows": 4, "columns": 4}, "mixing": ["tokens"]}
+    tiny_runs.request(tmp_path / "run", sums, learner="hrm", model=model)
     status, output = tiny_runs.child(tmp_path / "run", tmp_path / "packages")
     assert status == 1, output
     error = tiny_runs.result(tmp_path / "run")["error"]
-    assert "data of tiny/sums is not for this learner: " in error and "image" in error
+    assert "data of tiny/sums is not for this learner: " in error and "question" in error
 
 
 @pytest.mark.parametrize("module", ["model.train", "model.estimate"])
