@@ -63,8 +63,8 @@ def _what(about: Evaluated) -> Section:
     seeds = ", ".join(map(str, about.asked.seeds))
     section.says.append(
         f"Each figure is the mean over the seeds {seeds}; its spread is their standard deviation. A seed "
-        f"draws which {rows:,} of the {held:,} held-out rows are looked at, how probes are fitted, and noise. "
-        "Rows to learn from were not read."
+        f"draws which {rows:,} of the {held:,} held-out rows are looked at, how probes are fitted, and "
+        "noise. Rows to learn from were not read."
     )
     table = [
         [each.name, each.meta.learner, f"{each.meta.step:,}", each.sha256[:12]] for each in about.subjects
