@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from few_scenes import INFO, Few, columns, learner
 
 from model import breaker
+from model import config as configs
 from model.config import Breaker, Floor
+from model.jepa.config import parse
 from model.jepa.learner import JepaLearner, build, rank
 from model.jepa.objectives import REMEDIES
 from model.jepa.views import augment, mask_words, scaled
 
 ROWS = columns(64)
+PRESETS = sorted((Path(__file__).parents[2] / "configs" / "training").glob("jepa-*.yaml"))
 ALL = {"cross": 1.0, "words": 0.5, "patches": 0.5}
 
 
@@ -264,3 +269,10 @@ def test_scenes_that_are_equal_count_once_where_captions_are_sought() -> None:
     once = {name: each[:20] for name, each in ROWS.items()}
     with torch.no_grad():
         assert jepa.assess(jepa.prepare(twice), 40)["recall"] == jepa.assess(jepa.prepare(once), 20)["recall"]
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_each_preset_is_a_configuration_with_a_floor_under_both_signs_of_collapse(preset: Path) -> None:
+    asked = configs.config(yaml.safe_load(preset.read_text()))
+    assert asked.learner == "jepa" and {"rank", "spread"} <= asked.breaker.floors.keys()
+    assert parse(asked.model).objective in ("combined", "sigreg")
