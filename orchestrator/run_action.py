@@ -6,6 +6,7 @@ is started again and goes on from its last checkpoint: deaths without progress a
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from orchestrator.attempt import Attempt
 from orchestrator.models.base import NoModel
 from orchestrator.place import Halted, Performed, Place
 from orchestrator.training.resolve import altered
+from state import durable
+from state.run_view import thresholds
 
 RUN_DEATHS = 3
 """A run that dies this often in a row without a new checkpoint or a result has failed."""
@@ -34,6 +37,7 @@ def run(action: Run, attempt: Attempt, place: Place) -> Performed:
     """
     folder = place.workspace.run(attempt.ticket, attempt.number)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _say_what_is_wanted(folder, attempt)
     if not action.memory:
         return _follow(action, folder, place)
     who = holder(attempt)
@@ -51,6 +55,16 @@ def run(action: Run, attempt: Attempt, place: Place) -> Performed:
         return _follow(action, folder, place)
     finally:
         place.models.release(who)
+
+
+def _say_what_is_wanted(folder: Path, attempt: Attempt) -> None:
+    """Leave the bounds of the ticket's metrics where the run's report draws them in."""
+    wanted = thresholds(attempt.spec)
+    if wanted and runs.result(folder) is None:
+        bounds = {name: {"min": each.least, "max": each.most} for name, each in wanted.items()}
+        folder.mkdir(exist_ok=True)
+        text = json.dumps({"schema": 1, "metrics": bounds}, sort_keys=True, allow_nan=False)
+        durable.replace(folder / "thresholds.json", text.encode() + b"\n")
 
 
 def holder(attempt: Attempt) -> str:

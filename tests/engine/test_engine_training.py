@@ -56,6 +56,8 @@ def test_a_run_starts_only_after_a_person_has_seen_what_would_run(lab: Lab) -> N
     assert lab.state("TICKET-2") == "landed", lab.note("TICKET-2")
     asked_of_child = json.loads((lab.workspace.run("TICKET-2", 1) / "request.json").read_bytes())
     assert asked_of_child == request
+    wanted = json.loads((lab.workspace.run("TICKET-2", 1) / "thresholds.json").read_bytes())
+    assert wanted == {"schema": 1, "metrics": {"exact": {"min": 0.5, "max": None}}}
     assert lab.attempts("TICKET-2")[-1].artifact["path"].endswith("checkpoint.json")
     lab.intact()
 
