@@ -17,7 +17,7 @@ import pytest
 
 from datagen import recipe
 from datagen.errors import RequestError
-from datagen.puzzles import maze, sudoku
+from datagen.puzzles import compiled, maze, sudoku
 
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 Rows = dict[str, np.ndarray]
@@ -356,6 +356,20 @@ def test_options_that_cannot_be_are_refused_in_one_clear_line(
     with pytest.raises(RequestError, match=said) as told:
         made_by(name, options, 1, 0, 5)
     assert "\n" not in str(told.value)
+
+
+def test_where_no_copy_can_be_kept_the_loops_are_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = compiled.numba.njit
+
+    def nowhere(*given: Any, cache: bool = False) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")  # as numba says it
+        return real(*given)
+
+    monkeypatch.setattr(compiled.numba, "njit", nowhere)
+    assert compiled.compiled(lambda number: number + 1)(2) == 3
 
 
 def test_without_numba_one_line_names_the_extra_and_the_recipes_are_still_listed() -> None:
