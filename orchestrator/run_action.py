@@ -80,10 +80,8 @@ def _follow(action: Run, folder: Path, place: Place) -> Performed:
         return Performed("failed", {"why": why})
     if rests and (cut := _given(action, folder, place)):
         return cut
-    try:
-        runs.start(folder, action.module, action.request)
-    except runs.RunError as error:
-        return Performed("failed", {"why": str(error)})
+    if why := _start(action, folder):
+        return Performed("failed", {"why": why})
     tail = runs.Tail(folder)
     seen: list[runs.Event] = []
     while True:
@@ -112,7 +110,17 @@ def _follow(action: Run, folder: Path, place: Place) -> Performed:
         if deaths >= RUN_DEATHS:
             why = f"the run died {deaths} times without a result: {runs.OUTPUT} in its folder says more"
             return Performed("failed", {"why": why}, seconds=seconds)
+        if why := altered(action.pins, place.workspace.root) or _start(action, folder):
+            return Performed("failed", {"why": why}, seconds=seconds)
+
+
+def _start(action: Run, folder: Path) -> str:
+    """Start the run, or let the one that works be; why it can't be, where it can't."""
+    try:
         runs.start(folder, action.module, action.request)
+    except runs.RunError as error:
+        return str(error)
+    return ""
 
 
 def _given(action: Run, folder: Path, place: Place) -> Performed | None:

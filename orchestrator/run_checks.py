@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -211,7 +210,7 @@ def _offline(run: Outcome, attempt: Attempt, place: Place) -> Taken:
     request = _request(attempt, place)
     inner = short_runs.cut(request, _PROBED) if kind == "train" else request
     folder = side_runs.folder(place.workspace, attempt, AGAIN)
-    shutil.rmtree(folder, ignore_errors=True)
+    side_runs.clear(folder)
     came = 0
     with socket.create_server(("127.0.0.1", 0)) as host:
         host.setblocking(False)

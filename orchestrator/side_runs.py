@@ -64,9 +64,17 @@ def ended(
 def sweep(workspace: Workspace, attempt: Attempt) -> None:
     """End and remove all runs beside an attempt's own."""
     for path in _all(workspace, attempt):
-        for inner in (path, *path.glob("*/")):
-            runs.stop(inner, _GRACE)
-        shutil.rmtree(path, ignore_errors=True)
+        clear(path)
+
+
+def clear(run_dir: Path) -> None:
+    """End what still works in a folder (for an engine that was killed, say) or right below it; remove it.
+
+    A folder that is only removed is written on by who works there, beside who is started in it next.
+    """
+    for each in (run_dir, *run_dir.glob("*/")):
+        runs.stop(each, _GRACE)
+    shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def _all(workspace: Workspace, attempt: Attempt) -> Iterator[Path]:

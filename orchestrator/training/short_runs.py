@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import random
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ def whole(folder: Path, module: str, request: Mapping[str, Any], place: Place) -
     Raises:
         Broken: it failed. Halted: the engine goes.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    side_runs.clear(folder)
     found = side_runs.ended(folder, module, request, place)
     if not found.ok:
         raise Broken(str(found.error))
@@ -104,7 +103,7 @@ def killed_twice(
     """
     steps = int(request["config"]["steps"])
     for again in range(_TRIES):
-        shutil.rmtree(folder, ignore_errors=True)
+        side_runs.clear(folder)
         last = 0.8 / 2**again  # earlier and earlier, for what is too fast
         targets = sorted(dice.randint(1, max(2, int(steps * last))) for _ in range(2))
         kills = _kill_at(folder, module, request, targets, place)

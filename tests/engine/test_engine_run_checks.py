@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from lab import Lab
+from lab import Lab, until
 from scripted_wing import scripted, tiny
 from training_lab import ready, train
 
 from orchestrator import engine as engine_module
-from orchestrator import run_checks
+from orchestrator import run_checks, runs, side_runs
+from orchestrator.kinds import train as train_kind
 from orchestrator.run_checks import judge_offline
 from orchestrator.training import short_runs
 from orchestrator.training.short_runs import Broken, Trace, cut, differences
@@ -73,6 +75,29 @@ def test_a_run_that_does_not_keep_a_promise_is_found_out(
     assert trained(lab, [check], **fault) == "failed"
     assert said in lab.note("TICKET-2")
     lab.intact()
+
+
+def test_a_check_begins_only_when_the_run_of_an_engine_that_was_killed_has_ended(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(lab)
+    lab.run()
+    data = lab.workspace.run("TICKET-1", 1) / "data"
+    folder, lives = lab.workspace.runs / "TICKET-2" / "1-again" / "whole", []
+    request = {"config": tiny(pace=5.0), "learner": "hrm", "seed": 0, "data": str(data)}
+    runs.start(folder, train_kind.MODULE, request)
+    until((folder / "process.json").exists, "its process")
+    process = psutil.Process(json.loads((folder / "process.json").read_bytes())["pid"])
+    assert process.is_running()
+
+    def ended(run_dir: Path, *_: Any) -> Result:
+        lives.append((process.is_running() and process.status() != "zombie", run_dir.exists()))
+        return Result(ok=False, error="enough")
+
+    monkeypatch.setattr(side_runs, "ended", ended)
+    with pytest.raises(Broken, match="enough"):
+        short_runs.whole(folder, train_kind.MODULE, request, None)  # type: ignore[arg-type]  # nobody asks
+    assert lives == [(False, False)]
 
 
 def test_a_checkpoint_that_names_other_data_has_no_provenance(lab: Lab) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lab as lab_module
@@ -17,6 +18,7 @@ from scripted_wing import scripted, tiny
 from training_lab import pid, ready, stepped, train
 
 from orchestrator import engine as engine_module
+from orchestrator import runs
 from orchestrator.kinds import train as train_kind
 from orchestrator.models.base import Nobody
 from orchestrator.training import sizing
@@ -210,6 +212,30 @@ def test_deaths_count_only_where_nothing_was_reached_between_them(lab: Lab) -> N
             stepped(lab, step, "TICKET-3")
             os.kill(pid(lab, "TICKET-3"), signal.SIGKILL)
         lab.wait("TICKET-3", "landed")
+
+
+def test_a_run_that_died_is_not_started_again_on_other_files_than_were_approved(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(lab)
+    train(lab, set={"model.die": 3})
+    lab.run()
+    lab.approve("TICKET-2", "start")
+    manifest = lab.workspace.run("TICKET-1", 1) / "data" / "manifest.json"
+    start, begun = runs.start, []
+
+    def started(folder: Path, *asked: Any) -> None:
+        start(folder, *asked)
+        if folder.parent.name == "TICKET-2":
+            begun.append(folder)
+            until(lambda: not runs.alive(folder), "its death")
+            manifest.write_bytes(manifest.read_bytes() + b"\n")
+
+    monkeypatch.setattr(runs, "start", started)
+    lab.run()
+    assert lab.state("TICKET-2") == "failed"
+    assert "was changed after the request was made" in lab.note("TICKET-2")
+    assert len(begun) == 1
 
 
 def test_the_breakers_line_is_the_tickets(lab: Lab) -> None:
