@@ -27,6 +27,7 @@ from datagen.runlog import RunLog
 
 MAX_SHARD = 1 << 30  # bytes: a shard is made in memory
 _BATCH_BYTES, _BATCH_ROWS = 1 << 25, 2048  # made at once, between two looks at the clock
+_LAST = 10.0  # seconds for a worker to end that has closed its output
 SHEET = "sheet.png"
 
 
@@ -190,7 +191,7 @@ def _by_workers(run_dir: Path, todo: list[int], count: int, rows: Callable[[int]
         while open_shards:
             index, word = said.get()
             if word is None:
-                status = workers[index].wait()
+                status = _gone(workers[index])
                 raise DataError(f"a worker process died (exit {status}); start the run again to go on")
             if "error" in word:
                 raise DataError(str(word["error"]))
@@ -209,6 +210,15 @@ def _by_workers(run_dir: Path, todo: list[int], count: int, rows: Callable[[int]
             for pipe in (worker.stdin, worker.stdout):
                 if pipe is not None:
                     pipe.close()
+
+
+def _gone(worker: subprocess.Popen[bytes]) -> int:
+    """The exit status of a worker that says no more; one that lives on says nothing that is understood."""
+    try:
+        return worker.wait(_LAST)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        return worker.wait()
 
 
 def _ask(worker: subprocess.Popen[bytes], number: int) -> None:

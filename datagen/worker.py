@@ -14,7 +14,7 @@ import sys
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from datagen import column_run, recipe, request, runlog
 from datagen.errors import DataError, RecipeError
@@ -25,6 +25,7 @@ _NETWORK = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", 
 def main(run_dir: Path) -> int:
     """Work until no more numbers come; 1 after an error, which is told."""
     sys.addaudithook(_offline)
+    said = _own_output()
     numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
     threading.Thread(target=_hear, args=(numbers,), daemon=True).start()
     try:
@@ -36,10 +37,10 @@ def main(run_dir: Path) -> int:
         work = column_run.job(run_dir, chosen, asked)
         while True:
             number = numbers.get()
-            shard = column_run.make(work, number, lambda rows: _say({"rows": rows}))
-            _say({"number": number, "shard": asdict(shard)})
+            shard = column_run.make(work, number, lambda rows: _say(said, {"rows": rows}))
+            _say(said, {"number": number, "shard": asdict(shard)})
     except (DataError, OSError) as error:
-        _say({"error": runlog.explain(error)})
+        _say(said, {"error": runlog.explain(error)})
         return 1
 
 
@@ -49,9 +50,17 @@ def _hear(numbers: queue.SimpleQueue[int]) -> None:
     os._exit(1)  # nobody is there any more: nothing half-made takes the place of what the next one makes
 
 
-def _say(word: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(word) + "\n")
-    sys.stdout.flush()
+def _own_output() -> TextIO:
+    """The standard output for words alone: what a recipe prints, native code included, goes to the log."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr  # which keeps nothing back
+    return os.fdopen(own, "w", encoding="utf-8")
+
+
+def _say(said: TextIO, word: dict[str, Any]) -> None:
+    said.write(json.dumps(word) + "\n")
+    said.flush()
 
 
 def _offline(event: str, arguments: tuple[Any, ...]) -> None:

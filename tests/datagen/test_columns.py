@@ -537,3 +537,34 @@ def test_a_worker_reaches_no_network(tmp_path: Path) -> None:
         with pytest.raises(BlockingIOError):
             server.accept()
     assert b"may not use the network" in said
+
+
+_CHATTING = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from datagen import recipe, worker
+class Chatting:
+    name, version, form, options = "test/chatting", "1", "columns", {}
+    def columns(self, options): return {"split": ("uint8", ()), "key": ("uint64", ())}
+    def make(self, seed, start, stop, options):
+        print("a bar of progress:", 50); os.write(1, b"native code, too\\n")
+        return {"split": np.zeros(stop - start, np.uint8), "key": np.arange(start, stop, dtype=np.uint64)}
+recipe.load = lambda name: Chatting()
+sys.exit(worker.main(Path(sys.argv[1])))
+"""
+
+
+def test_what_a_recipe_prints_is_no_word_of_its_worker(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    (folder / "data").mkdir()
+    command = [sys.executable, "-P", "-c", _CHATTING, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as worker:  # type: ignore[call-overload]
+        worker.stdin.write(b"0\n")
+        worker.stdin.flush()
+        said = [json.loads(worker.stdout.readline()) for _ in range(2)]
+        worker.stdin.close()
+        printed = worker.stderr.read()
+    assert said[0] == {"rows": 60} and said[1]["number"] == 0
+    assert b"a bar of progress: 50" in printed and b"native code, too" in printed
