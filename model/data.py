@@ -34,10 +34,13 @@ class Data:
 
     def __init__(self, folder: Path, encoder: Path | None) -> None:
         """Read a data set; DataError or UnfitData where it may not or can't be learned from."""
+        from model import checkpoint
         from model.learner import DataInfo
 
         manifest = look(folder)
         self.content = manifest.content_sha256
+        meta = None if encoder is None else encoder / checkpoint.META
+        self.encoder = checkpoint.sha256_of(meta) if meta and meta.is_file() else None  # None: not there
         self._columns = {side: load.columns(folder, side) for side in ("train", "test")}
         first = self._columns["train"]
         self.info = DataInfo(
@@ -73,5 +76,6 @@ class Data:
             "columns": {name: [kind, list(shape)] for name, (kind, shape) in self.info.columns.items()},
             "rows": self.info.rows,
             "encoder": None if self.info.encoder is None else str(self.info.encoder),
+            "encoder_sha256": self.encoder,
             "content_sha256": self.content,
         }

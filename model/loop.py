@@ -88,7 +88,7 @@ class Session:
         learning = [each for each in learner.named_parameters() if each[1].requires_grad]
         resident = device.type == "cpu" or data.bytes[0] < devices.free_bytes(device) // 4
         feed = RowFeed(data.train, asked.seed, device, rank=world.rank, ranks=world.ranks, resident=resident)
-        torch.manual_seed(asked.seed * 1000003 + world.rank)
+        torch.manual_seed((asked.seed * 1000003 + world.rank) % 2**63)  # more is refused
         with self._numbers():
             states = [learner.begin(feed, self._config.part) for _ in range(self._config.accumulate)]
         self._live = live.Live(
@@ -361,6 +361,8 @@ class Session:
             "data set": (meta.data.get("content_sha256"), self._data.content),
             "number of processes": (meta.memory.get("ranks"), self._world.ranks),
         }
+        if self._asked.encoder is None or self._data.encoder:  # one that is gone is judged by the learner
+            wanted["encoder"] = meta.data.get("encoder_sha256"), self._data.encoder
         live.hold_against(found.folder, wanted)
         self._now = live.standing(meta)
         self._precision = "bf16" if meta.memory["precision"] == "bf16" else "fp32"

@@ -236,6 +236,29 @@ def test_another_runs_checkpoint_is_refused_in_one_line(
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_run_goes_on_with_the_encoder_that_it_began_with_or_not_at_all(tmp_path: Path, sums: Path) -> None:
+    run, encoder = tmp_path / "run", tmp_path / "encoder"
+    encoder.mkdir()
+    body = tiny_runs.request(run, sums) | {"encoder": str(encoder)}
+    (run / "request.json").write_text(json.dumps(body))
+    for text, status in (("one", 0), ("one", 0), ("another", 1)):
+        (encoder / checkpoint.META).write_text(text)
+        assert train.main(run) == status
+        result = tiny_runs.result(run)
+        (run / "result.json").unlink()
+    assert "is of another encoder" in result["error"]
+    (run / "request.json").write_text(json.dumps(body | {"encoder": None}))
+    assert train.main(run) == 1
+    assert "is of another encoder" in tiny_runs.result(run)["error"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_largest_seed_is_one_like_any_other(tmp_path: Path, sums: Path) -> None:
+    tiny_runs.request(tmp_path / "run", sums, seed=2**63 - 1, steps=10)
+    assert train.main(tmp_path / "run") == 0
+
+
+@pytest.mark.usefixtures("tiny")
 def test_another_versions_checkpoint_is_refused_in_one_line(tmp_path: Path, sums: Path) -> None:
     run = tmp_path / "run"
     tiny_runs.request(run, sums)
