@@ -7,7 +7,7 @@ own, so a checkpoint is whole without the folder that they came from.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ class SceneConfig(Part):
     task: str = Field(default="scene", pattern="^scene$")
     vision: VisionConfig = VisionConfig()
     """The encoder's build; the same as in the request's `encoder` where one is given."""
-    freeze_encoder: bool = True
+    freeze: tuple[Literal["encoder"], ...] = ("encoder",)
+    """What does not learn."""
     words: int = Field(default=96, ge=8, le=1024)
     length: int = Field(default=24, ge=1, le=96)
     """The most words of a question that are read."""
@@ -61,6 +62,11 @@ class SceneConfig(Part):
     def _fits(self) -> Self:
         self.core()
         return self
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder stays as it is."""
+        return "encoder" in self.freeze
 
     def core(self) -> HrmConfig:
         """The recursion: words and patches are one line of cells, mixed by attention."""
@@ -94,7 +100,7 @@ class SceneReasoner(Learner):
         self.config = config
         core = config.core()
         self.encoder = encoder or Vision(config.vision)
-        self.encoder.requires_grad_(not config.freeze_encoder)
+        self.encoder.requires_grad_(not config.frozen)
         self.core = _Line(core)
         self.embed = nn.Parameter(torch.randn(config.words, config.hidden))
         self.places = nn.Parameter(torch.randn(core.grid.cells, config.hidden) * 0.02)
@@ -107,7 +113,7 @@ class SceneReasoner(Learner):
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder stays in evaluation mode: its running statistics are its own."""
         super().train(mode)
-        if self.config.freeze_encoder:
+        if self.config.frozen:
             self.encoder.eval()
         return self
 
@@ -116,7 +122,7 @@ class SceneReasoner(Learner):
         missing = [name for name in ("image", "question", "answer") if name not in columns]
         if missing:
             raise ValueError(f"the data set has no column {' and '.join(missing)}")
-        if self.config.freeze_encoder and not bool(self.learned):
+        if self.config.frozen and not bool(self.learned):
             raise ValueError("a frozen encoder must be one that has learned: the request names none")
         image, size = columns["image"], self.config.vision.size
         if image.dtype != np.uint8 or image.shape[1:] != (size, size, 3):
@@ -129,7 +135,7 @@ class SceneReasoner(Learner):
         words = Words.parse(self.vocabulary, self.config.words).encode(asked, self.config.length)
         found = {"words": words, "target": torch.tensor([numbers.get(text, -1) for text in said])}
         pictures = torch.from_numpy(image)
-        if not self.config.freeze_encoder:
+        if not self.config.frozen:
             return {**found, "image": pictures}
         with torch.no_grad():
             self.encoder.eval()
@@ -143,7 +149,7 @@ class SceneReasoner(Learner):
             "words": torch.zeros(batch, config.length, dtype=torch.int64, device=device),
             "target": torch.zeros(batch, dtype=torch.int64, device=device),
         }
-        if config.freeze_encoder:
+        if config.frozen:
             patches, width = config.vision.patches, config.vision.width
             problems["latents"] = torch.zeros(batch, patches, width, dtype=torch.bfloat16, device=device)
         else:
@@ -203,7 +209,7 @@ class SceneReasoner(Learner):
         config, core = self.config, self.config.core()
         width = config.hidden * 10 + round(6 * config.hidden * config.expansion)
         numbers = core.grid.cells * (config.l_cycles + 1) * config.layers * width
-        if not config.freeze_encoder:
+        if not config.frozen:
             numbers += 16 * config.vision.patches * config.vision.width * config.vision.depth
         return 4 * batch * numbers
 

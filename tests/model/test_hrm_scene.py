@@ -35,7 +35,7 @@ def columns(rows: int = 96) -> dict[str, np.ndarray]:
 def reasoner(**over: Any) -> SceneReasoner:
     torch.manual_seed(0)
     body = {
-        "task": "scene", "vision": VISION, "freeze_encoder": False, "words": 16, "length": 6, "answers": 4,
+        "task": "scene", "vision": VISION, "freeze": [], "words": 16, "length": 6, "answers": 4,
         "hidden": 16, "layers": 1, "heads": 2, **over,
     }  # fmt: skip
     made = build(body, INFO)
@@ -100,7 +100,7 @@ def test_a_frozen_encoder_must_have_learned_and_be_of_the_same_build(
     standing: SceneReasoner, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="must be one that has learned"):
-        reasoner(freeze_encoder=True).prepare(columns())
+        reasoner(freeze=["encoder"]).prepare(columns())
     with pytest.raises(ValueError, match="that of the encoder"):
         scene.build({"task": "scene", "vision": {"depth": 2}}, DataInfo("image/scenes", {}, {}, 64, tmp_path))
 
