@@ -387,7 +387,7 @@ class PatchesAlone(JepaLearner):
     def loss(self, pictures: Tensor, ids: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.teacher is not None
         with torch.no_grad():
-            targets = self.teacher.vision(pictures)
+            targets = self.teacher.vision.targets(pictures)
         return self._hidden_patches(pictures, targets, rng), {}
 
 

@@ -155,11 +155,24 @@ class Vision(nn.Module):
         if keep is not None and self.config.stem == "conv":
             pictures = pictures * self._seen(keep)
         x = self.net._pos_embed(self.net.patch_embed(pictures))
+        first = self.config.registers
         if keep is not None:
-            first = self.config.registers
-            kept = x[:, first:].gather(1, keep[:, :, None].expand(-1, -1, x.shape[2]))
-            x = torch.cat([x[:, :first], kept], dim=1)
-        _attend(self.net.blocks, x)
+            x = torch.cat([x[:, :first], chosen(x[:, first:], keep)], dim=1) if first else chosen(x, keep)
+        _attend(self.net.blocks, fused=x.device.type != "cpu")
+        found: Tensor = self.net.norm(self.net.blocks(x))
+        return found[:, first:]
+
+    @torch.no_grad()
+    def targets(self, pictures: Tensor) -> Tensor:
+        """Latents [B, P, width] of all patches, for others to predict: no gradient, so all of it is short.
+
+        Under autocast the sums between blocks are kept in its type too, which spares a cast at each.
+        """
+        x = self.net._pos_embed(self.net.patch_embed(pictures))
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):
+            x = x.to(torch.get_autocast_dtype(kind))
+        _attend(self.net.blocks, fused=kind != "cpu")
         found: Tensor = self.net.norm(self.net.blocks(x))
         return found[:, self.config.registers :]
 
@@ -190,17 +203,24 @@ class Text(nn.Module):
         """Latents [B, L, width]; those of padding mean nothing, and no word looks at it."""
         x = self.words(words) + self.places[: words.shape[1]]
         unseen = torch.zeros_like(words, dtype=x.dtype).masked_fill(words == PAD, -1e4)[:, None, None, :]
-        _attend(self.blocks, x)
+        _attend(self.blocks, fused=x.device.type != "cpu")
         for block in self.blocks:
             x = block(x, attn_mask=unseen)
         found: Tensor = self.norm(x)
         return found
 
 
-def _attend(blocks: Iterable[Any], x: Tensor) -> None:
-    """Fused attention, but not on a CPU: for so few tokens its backward pass takes ten times as long."""
+def chosen(rows: Tensor, which: Tensor) -> Tensor:
+    """Of rows [B, N, D] those of the numbers [B, K], so [B, K, D]: a copy of whole rows, both ways."""
+    batch, count, width = rows.shape
+    at = which + torch.arange(batch, device=which.device)[:, None] * count
+    return rows.reshape(-1, width).index_select(0, at.flatten()).view(batch, -1, width)
+
+
+def _attend(blocks: Iterable[Any], *, fused: bool) -> None:
+    """Fused attention, but not where a CPU goes backward: for so few tokens that takes ten times as long."""
     for block in blocks:
-        block.attn.fused_attn = x.device.type != "cpu"
+        block.attn.fused_attn = fused
 
 
 class Words:

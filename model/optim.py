@@ -140,7 +140,10 @@ class Stepper:
         ]
         groups = [group for group in groups if group["params"]]
         if groups:
-            self._optimizers.append(kind(groups, lr=lr, betas=(0.9, 0.95)))
+            # One pass over memory a weight: a fifth of the time on a CPU. (On CUDA the default is as fast.)
+            one_pass = kind is torch.optim.AdamW and all(p.device.type == "cpu" for p in parameters)
+            more = {"fused": True} if one_pass else {}
+            self._optimizers.append(kind(groups, lr=lr, betas=(0.9, 0.95), **more))
 
 
 def _check(parameters: Sequence[nn.Parameter], learner: Learner) -> None:

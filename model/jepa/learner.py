@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.encoders import MASK, PAD, UNKNOWN, Words
+from model.encoders import MASK, PAD, UNKNOWN, Words, chosen
 from model.jepa import objectives
 from model.jepa.config import JepaConfig, parse
 from model.jepa.net import Jepa, Towers
@@ -110,7 +110,7 @@ class JepaLearner(Learner):
         image, to_seen, to_patches = seen[:count], seen, patches
         if self.teacher is not None:
             with torch.no_grad():
-                to_patches = self.teacher.vision(pictures)
+                to_patches = self.teacher.vision.targets(pictures)
                 to_seen = self.teacher.picture(to_patches)
         parts: dict[str, Tensor] = {}
         latents = [image]
@@ -172,7 +172,7 @@ class JepaLearner(Learner):
         keep, gone = order[:, :kept], order[:, kept:]
         context = net.towers.vision(pictures, keep).mean(1)
         found = net.to_patches(context[:, None], net.places[gone])
-        wanted = targets.gather(1, gone[:, :, None].expand(-1, -1, targets.shape[2])).flatten(0, 1)
+        wanted = chosen(targets, gone).flatten(0, 1)
         wanted = functional.layer_norm(wanted.float(), wanted.shape[1:])
         return self._near(found.flatten(0, 1), wanted, net.patches_scale)
 
