@@ -92,7 +92,7 @@ def metric(check: Check, attempt: Attempt) -> tuple[bool, str]:
         more = f", spread {spread:g}" if spread is not None else ""
         summary += f" (mean over {seeds} seed{'s' if seeds != 1 else ''}{more})"
     elif attempt.spec["kind"] == "train":
-        summary += " (held-out rows, best checkpoint)"
+        summary += " (held-out rows, best checkpoint: these rows chose it)"
     return passed, summary
 
 
@@ -185,6 +185,9 @@ def _known_origin(run: Outcome, attempt: Attempt, place: Place) -> Taken:
         named = _content(Path(place.workspace.root, run.result["artifact"]["path"]))
         if named != data["sha256"]:
             return Taken(False, f"the checkpoint names other data than that of {data['ticket']}")
+        artifact = run.result["artifact"]
+        if why := altered({artifact["path"]: artifact["sha256"]}, place.workspace.root):
+            return Taken(False, why)
     return Taken(True, f"holds: {body.get('provenance')} data, {data['sha256'][:12]}")
 
 

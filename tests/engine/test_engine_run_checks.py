@@ -110,6 +110,16 @@ def test_a_checkpoint_that_names_other_data_has_no_provenance(lab: Lab) -> None:
     assert "names other data" in lab.note("TICKET-2")
 
 
+def test_a_checkpoint_that_is_not_the_one_the_run_made_has_no_provenance(lab: Lab) -> None:
+    assert trained(lab, [{"human": "Well?"}, "provenance"]) == "waiting"
+    path = Path(lab.root, _artifact(lab))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"learner": "better"}))
+    lab.approve("TICKET-2", "question")
+    lab.run()
+    assert lab.state("TICKET-2") == "failed"
+    assert "was changed" in lab.note("TICKET-2")
+
+
 def test_data_that_was_changed_after_the_training_has_no_provenance(lab: Lab) -> None:
     assert trained(lab, [{"human": "Well?"}, "provenance"]) == "waiting"
     shard = next((lab.workspace.run("TICKET-1", 1) / "data").glob("shard-*"))

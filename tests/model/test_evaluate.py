@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 import evaluated  # noqa: E402
 import tiny_runs  # noqa: E402
 
-from model import baseline, evaluate  # noqa: E402
+from model import baseline, checkpoint, evaluate  # noqa: E402
 from model.suites import conduct, solving  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -338,3 +338,31 @@ def test_a_report_that_fails_is_an_alert_and_the_figures_stand(
         "metrics.json",
         "baseline.json",
     ]
+
+
+# Rows that chose ------------------------------------------------------------------------------------
+
+
+def chosen_by(rows: int, content: str) -> Any:
+    """A subject of which a checkpoint was chosen by so many rows of such data."""
+    told: dict[str, Any] = {"data": {"content_sha256": content}, "config": {"assess": {"rows": rows}}}
+    meta = checkpoint.Meta("hrm", config_key="", seed=0, step=1, phase="end", metrics={}, memory={}, **told)
+    return conduct.Subject("one", Path("nowhere"), None, meta)  # type: ignore[arg-type]  # not asked
+
+
+def test_no_row_that_chose_a_checkpoint_is_measured_where_others_are_left() -> None:
+    keys = np.arange(900, dtype=np.uint64)
+    keys[700:710] = keys[:10]  # ten problems that chose come again
+    columns = {"key": keys, "question": np.arange(900)}
+    subjects = [chosen_by(100, "these"), chosen_by(300, "these"), chosen_by(800, "other data")]
+    found, chose = conduct.unseen(columns, subjects, "these")
+    assert chose == 0
+    assert not set(found["key"].tolist()) & set(keys[:300].tolist())
+    assert found["question"].tolist() == [*range(300, 700), *range(710, 900)]
+
+
+def test_where_all_rows_chose_the_result_says_so() -> None:
+    columns = {"key": np.arange(400, dtype=np.uint64)}
+    assert conduct.unseen(columns, [chosen_by(512, "these")], "these") == (columns, 400)
+    assert conduct.unseen(columns, [chosen_by(200, "these")], "these") == (columns, 200)
+    assert conduct.unseen(columns, [chosen_by(512, "other data")], "these") == (columns, 0)
