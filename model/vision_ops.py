@@ -1,9 +1,9 @@
 """Import timm beside a torch that torchvision was not built for.
 
-torchvision registers shape rules for its operators `nms` and `qnms` when it is imported. A torchvision that is
-linked to CUDA can't load its operators beside a CPU-only torch, and then these rules have nothing to stand on:
-`import timm` fails with "operator torchvision::nms does not exist". Neither operator is used here, so their
-schemas are declared, and nothing else. Import timm through `timm()` alone.
+torchvision registers shape rules for its operators `nms` and `qnms` when it is imported. A torchvision that
+is linked to CUDA can't load its operators beside a CPU-only torch, and then these rules have nothing to stand
+on: `import timm` fails with "operator torchvision::nms does not exist". Neither operator is used here, so
+their schemas are declared, and nothing else. Import timm through `timm()` alone.
 """
 
 from __future__ import annotations

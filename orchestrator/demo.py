@@ -140,7 +140,7 @@ def _git(root: Path, *arguments: str) -> None:
 
 
 def foreseen(proposal: Proposal) -> bool:
-    """Whether the script holds this very thing: a merge that changes exactly what it should, or a training."""
+    """Whether the script holds this very thing: a merge changing exactly what it should, or a training."""
     end = script().ends.get(proposal.ticket)
     if end is None:
         return False

@@ -65,7 +65,7 @@ def test_the_demo_runs_to_its_ends_without_any_network_nor_a_model(tmp_path: Pat
 
 @pytest.mark.timeout(1000)
 def test_the_whole_demo_lands_with_a_real_model_and_without_any_network(tmp_path: Path) -> None:
-    """The one test that makes the demo's toy, lets it answer, and trains: it costs some minutes of a processor.
+    """The one test that makes the demo's toy, lets it answer, and trains: some minutes of a processor.
 
     Where no network namespace can be made, it proves all but the last part of its name.
     """

@@ -1,7 +1,7 @@
 """Chains of tickets that are shipped with the program: `tickets/backlog/NAME/TICKET-....yaml`.
 
 Guarantees: a chain's tickets get the next free ids of the repository, and name each other by those; no file
-is written over. A ticket of a chain names only tickets before it, so each is written whole when its turn comes.
+is written over. A ticket of a chain names only tickets before it, so each is written whole in its turn.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How far what is seen lies from what is predicted: a JEPA's energy, and if it tells true pairs from false.
 
-The energy of an image and a text is one minus the cosine of the text latent that the image predicts and the text's
-own latent (LeCun 2022, "A path towards autonomous machine intelligence": low for what goes together). No pixel or
-word is compared.
+The energy of an image and a text is one minus the cosine of the text latent that the image predicts and the
+text's own latent (LeCun 2022, "A path towards autonomous machine intelligence": low for what goes together).
+No pixel or word is compared.
 """
 
 from __future__ import annotations

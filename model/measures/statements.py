@@ -34,7 +34,7 @@ def swapped(objects: np.ndarray, attribute: str, seed: int) -> tuple[np.ndarray,
 
 
 def contradicted(objects: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows int64 [M] with two objects beside each other, what is true of these, and the contrary: [M, 192] each.
+    """Rows int64 [M] with two objects beside each other, what is true of them, the contrary: [M, 192] each.
 
     "a small red circle left of a large blue star" against "... right of ...".
     """

@@ -1,4 +1,4 @@
-"""A machine without the extras `embedded` and `model`, as a Python process sees it: no numpy, llama.cpp, torch."""
+"""A machine without the extras `embedded` and `model`, as a Python process sees it."""
 
 from __future__ import annotations
 
