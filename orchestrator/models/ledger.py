@@ -1,9 +1,9 @@
 """Who holds the memory of this machine, models and training runs, and who gets in next. No threads, no clock.
 
-Guaranteed, whatever is asked in whatever order: under `serial` no two models are brought into memory, and none
-beside a training run; what is let in never takes more than the total less the reserve; a model is never taken
-out while it answers, comes or goes; a model that is in memory finishes what waits for it before another takes
-its place, but nobody is passed over more than `PATIENCE` times or `IMPATIENT` seconds.
+Guaranteed, whatever is asked in whatever order: under `serial` no two models are brought into memory, and
+none beside a training run; what is let in never takes more than the total less the reserve; a model is never
+taken out while it answers, comes or goes; a model that is in memory finishes what waits for it before another
+takes its place, but nobody is passed over more than `PATIENCE` times or `IMPATIENT` seconds.
 """
 
 from __future__ import annotations
