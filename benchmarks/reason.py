@@ -2,7 +2,9 @@
 
 Data are made by the recipe, training is the product's own (a preset of configs/training/, the loop in a
 process of its own, one thread), and what is told is measured on the held-out side, disjoint by canonical
-form. Budgets and curves are in core-minutes, CPU time of training alone, so they hold under load.
+form. Budgets and curves are in core-minutes, CPU time of training alone, so they hold under load. The best
+checkpoint is chosen by the first held-out rows (`assess.rows` of the preset); what is told of it is measured
+on the rows behind them, which chose nothing. Points of the curve are of the rows that choose.
 
 `exact` is the share of held-out puzzles of which every cell is right after the usual refinement steps. With
 `--ablate` the same budget is given to the preset with one thing taken away or exchanged at a time; `full` is
@@ -87,7 +89,11 @@ def measured(best: Path, data: Path, rows: int, thought: bool) -> dict[str, Any]
     assert isinstance(learner, HrmLearner)
     columns = load.columns(data, "test")
     with torch.no_grad():
-        prepared = learner.prepare({name: columns[name][:rows] for name in ("question", "answer")})
+        chose = int(meta.config["assess"]["rows"])
+        if len(columns["key"]) <= chose:
+            sys.exit(f"all {len(columns['key'])} held-out rows choose a checkpoint: give more --rows")
+        others = {name: columns[name][chose:][:rows] for name in ("question", "answer")}
+        prepared = learner.prepare(others)
         found: dict[str, Any] = {"step": meta.step, "heldout_rows": len(prepared["question"])}
         found |= learner.assess(prepared, rows)
         if thought:

@@ -3,7 +3,8 @@
 Data and training are the product's own runs, one process and one thread each; a core-minute is CPU time of
 training. The probe, the nearest neighbours and the rank read one and the same vector, the published latent of
 the picture (96 numbers); retrieval compares the latent predicted from one modality with the other's. Probes
-are fitted to training rows and judged on held-out rows, which are of other scenes.
+are fitted to training rows and judged on held-out rows, which are of other scenes. The best checkpoint is
+chosen by the loss of the first held-out rows (`assess.rows`); those behind them, which chose nothing, judge.
 
     python benchmarks/see.py --seeds 0 1 2 --core-minutes 4 --baselines
 
@@ -108,8 +109,11 @@ def curve(folder: Path) -> list[dict[str, float]]:
 class Sides:
     """The rows that are measured: training rows to fit probes to, held-out rows to judge by."""
 
-    def __init__(self, data: Path) -> None:
-        self.train, self.test = load.columns(data, "train"), load.columns(data, "test")
+    def __init__(self, data: Path, chose: int) -> None:
+        self.train, held = load.columns(data, "train"), load.columns(data, "test")
+        if len(held["key"]) - chose < RECALL_OF:
+            sys.exit(f"only {len(held['key']) - chose} held-out rows choose no checkpoint: give more --rows")
+        self.test = {name: column[chose:] for name, column in held.items()}
         self.train_labels, self.labels = probe.scene_labels(self.train), probe.scene_labels(self.test)
 
 
@@ -258,7 +262,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = asked.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         data = data_set(folder / "scenes", asked.rows)
-        sides = Sides(data)
+        sides = Sides(data, configs.config(config(asked.preset, asked.core_minutes, {})).assess.rows)
         found: dict[str, list[dict[str, Any]]] = {}
         chosen: dict[str, dict[str, Any]] = {asked.preset: {}}
         wanted = [*VARIANTS, *BOUNDS] if asked.baselines else asked.objective
