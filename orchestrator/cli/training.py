@@ -59,11 +59,7 @@ def train(
     from orchestrator.training import presets
 
     if resume:
-        where = _resumed(run)
-        request = _request(where)
-        given = [config, data, changes, encoder, steps, time]
-        if any(each is not None for each in given):
-            raise Wrong("--resume goes on with what was asked: give --run DIR --resume alone")
+        where, request = _resumed(run, "learner", [config, data, changes, encoder, steps, time])
     elif config is None:
         for name in presets.names():
             line(f"{name}  {presets.shipped(name).get('about', '')}")
@@ -121,8 +117,7 @@ def evaluate(
     from orchestrator.kinds.eval import MODULE
 
     if resume:
-        where = _resumed(run)
-        request = _request(where)
+        where, request = _resumed(run, "suite", [suite, model, data, rows, baseline])
     elif suite is None:
         raise Wrong("name a suite: scenes, sudoku or maze")
     else:
@@ -279,22 +274,26 @@ def _root() -> Path:
         return Path("runs")
 
 
-def _resumed(run: Path | None) -> Path:
-    """The folder of a run that can be gone on with; what it failed with is not the last word any more."""
+def _resumed(run: Path | None, key: str, given: list[object]) -> tuple[Path, dict[str, Any]]:
+    """A run that can be gone on with, and its request; what it failed with is not the last word any more.
+
+    Args:
+        run: its folder.
+        key: what the request of a run of the right kind has.
+        given: what else was asked for; nothing else can be.
+    """
     from orchestrator import runs
-
-    if run is None:
-        raise Wrong("--resume goes on with a run: name its folder by --run")
-    found = runs.result(run) if run.is_dir() else None
-    if found is not None and not found.ok and not runs.alive(run):
-        (run / "result.json").unlink(missing_ok=True)
-    return run
-
-
-def _request(run: Path) -> dict[str, Any]:
+    from state.run_folder import RESULT
     from state.run_list import request
 
-    found = request(run)
-    if not found:
-        raise Wrong(f"{run} holds no run to go on with")
-    return found
+    if any(each is not None for each in given):
+        raise Wrong("--resume goes on with what was asked: give --run DIR --resume alone")
+    if run is None:
+        raise Wrong("--resume goes on with a run: name its folder by --run")
+    asked = request(run)
+    if key not in asked:
+        raise Wrong(f"{run} holds no run to go on with" + (" of this kind" if asked else ""))
+    found = runs.result(run)
+    if found is not None and not found.ok and not runs.alive(run):
+        (run / RESULT).unlink(missing_ok=True)
+    return run, asked

@@ -84,7 +84,7 @@ def facts(plan: Plan) -> dict[str, Any]:
             "seed": request["seed"],
             "data": f"{plan.data['ticket']}: {plan.data['rows']} rows of {plan.data['recipe']}",
             "data sha256": plan.data["sha256"],
-            **({"encoder": request["encoder"]} if request.get("encoder") else {}),
+            **_encoder(plan),
             "device": f"{memory['device']} ({request.get('devices', 1)})",
             "memory": _memory(memory),
             "keeps on disk": f"the best, the last, and {gigabytes(keeps)} more"
@@ -93,6 +93,14 @@ def facts(plan: Plan) -> dict[str, Any]:
         },
         "request": dict(request),
     }
+
+
+def _encoder(plan: Plan) -> dict[str, Any]:
+    """The model it stands on, by the checksum that is looked at before it starts; {} without one."""
+    if not plan.request.get("encoder"):
+        return {}
+    pinned = [sha256 for name, sha256 in plan.pins.items() if name.endswith("/checkpoint.json")]
+    return {"encoder": plan.request["encoder"], "encoder sha256": pinned[0]}
 
 
 def summary(plan: Plan) -> str:

@@ -111,6 +111,19 @@ def test_a_run_that_was_cut_off_goes_on_by_resume_alone(says: Says, data: Path, 
     assert [phase["resumed"] for phase in phases] == [False, True]
 
 
+def test_a_resume_that_can_not_be_leaves_the_run_as_it_was(says: Says, tmp_path: Path) -> None:
+    run = tmp_path / "measured"
+    run.mkdir()
+    (run / "request.json").write_text(json.dumps({"schema": 1, "suite": "sudoku"}))
+    (run / "result.json").write_text('{"v": 1, "ok": false, "error": "the disk was full"}')
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    code, _, err = says("train", "--run", str(run), "--resume")
+    assert code == 2 and "of this kind" in err
+    code, _, err = says("eval", "sudoku", "--run", str(run), "--resume")
+    assert code == 2 and "alone" in err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
     made = config(tmp_path, pace=0.05)
     command = ["train", made, "--data", str(data), "--run", "mine", "--set", "checkpoint.seconds=1000"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -236,6 +237,24 @@ def test_a_run_that_died_is_not_started_again_on_other_files_than_were_approved(
     assert lab.state("TICKET-2") == "failed"
     assert "was changed after the request was made" in lab.note("TICKET-2")
     assert len(begun) == 1
+
+
+def test_the_encoder_is_approved_by_its_checksum(lab: Lab) -> None:
+    ready(lab)
+    train(lab)
+    lab.run()
+    lab.approve("TICKET-2", "start")
+    lab.run()
+    train(lab, "TICKET-3", encoder="TICKET-2")
+    lab.run()
+    shown = lab.asks("TICKET-3", "start").subject["training"]
+    checkpoint = Path(shown["encoder"]) / "checkpoint.json"
+    assert shown["encoder sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    lab.approve("TICKET-3", "start")
+    checkpoint.write_bytes(checkpoint.read_bytes() + b"\n")
+    lab.run()
+    assert lab.state("TICKET-3") == "failed"
+    assert "was changed after the request was made" in lab.note("TICKET-3")
 
 
 def test_the_breakers_line_is_the_tickets(lab: Lab) -> None:
