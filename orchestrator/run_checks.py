@@ -84,13 +84,16 @@ def metric(check: Check, attempt: Attempt) -> tuple[bool, str]:
     metrics = run.result["metrics"] if run else {}
     passed, summary = within(check, metrics.get(check.metric))
     if check.metric not in metrics:
-        near = sorted(name for name in metrics if not name.endswith("_spread"))
+        near = sorted(name for name in metrics if not name.endswith(("_spread", "_seeds")))
         return passed, f"{summary}; it recorded {', '.join(near[:12]) or 'none'}"
     if attempt.spec["kind"] == "eval":
-        seeds = len(dict.fromkeys((attempt.spec.get("with") or {}).get("seeds") or (0, 1, 2)))
+        asked = len(dict.fromkeys((attempt.spec.get("with") or {}).get("seeds") or (0, 1, 2)))
+        seeds = int(metrics.get(f"{check.metric}_seeds", asked))
         spread = metrics.get(f"{check.metric}_spread")
         more = f", spread {spread:g}" if spread is not None else ""
         summary += f" (mean over {seeds} seed{'s' if seeds != 1 else ''}{more})"
+        if seeds < asked:
+            summary += f", of {asked}: the others could not give it"
     elif attempt.spec["kind"] == "train":
         summary += " (held-out rows, best checkpoint: these rows chose it)"
     return passed, summary

@@ -119,6 +119,8 @@ def conduct(run_dir: Path, threads: int) -> None:
         if figure.mean is not None:
             metrics[name] = figure.mean
             metrics[f"{name}_spread"] = figure.spread
+            if len(figure.known) < len(asked.seeds):  # a mean over fewer says so
+                metrics[f"{name}_seeds"] = len(figure.known)
     if wanted:
         metrics["regressed"] = len(regressed)
     succeed(run_dir, metrics, made.path.relative_to(run_dir).as_posix(), made.sha256)

@@ -17,7 +17,7 @@ import evaluated  # noqa: E402
 import tiny_runs  # noqa: E402
 
 from model import baseline, checkpoint, evaluate  # noqa: E402
-from model.suites import conduct, solving  # noqa: E402
+from model.suites import Measured, conduct, solving  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -338,6 +338,20 @@ def test_a_report_that_fails_is_an_alert_and_the_figures_stand(
         "metrics.json",
         "baseline.json",
     ]
+
+
+def test_a_mean_over_fewer_seeds_than_were_asked_for_says_so(
+    tmp_path: Path, made: Path, hrm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(learner: Any, columns: Any, seed: int, options: Any) -> Measured:
+        return Measured({"exact": 0.5, "halt_auroc": 0.9 if seed else None}, {"by_step": [0.5]})
+
+    monkeypatch.setattr(solving, "measure", measured)
+    run = evaluated.ask(tmp_path / "run", "sudoku", [hrm], made / "sudoku")
+    assert evaluate.main(run) == 0
+    metrics = tiny_runs.result(run)["metrics"]
+    assert metrics["halt_auroc"] == 0.9 and metrics["halt_auroc_seeds"] == 2
+    assert "exact_seeds" not in metrics
 
 
 # Rows that chose ------------------------------------------------------------------------------------
