@@ -39,7 +39,9 @@ class DataInfo:
     options: Mapping[str, Any]  # of the recipe, complete, as the manifest has them
     columns: Mapping[str, tuple[str, tuple[int, ...]]]  # name -> numpy's name of the dtype, shape of a row
     rows: int  # training rows
-    encoder: Path | None = None  # a checkpoint's folder, for learners that stand on another's latents
+    encoder: Path | None = None
+    """A checkpoint's folder, for learners that take another's weights into their own; None where one is
+    restored, which has them already."""
 
 
 class Feed(Protocol):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,13 @@ def build(name: str, options: Mapping[str, Any], info: DataInfo, seed: int) -> L
 
 
 def restore(folder: Path, device: torch.device | str = "cpu") -> tuple[Learner, checkpoint.Meta]:
-    """A checkpoint's learner, in evaluation mode, with its averaged weights; CheckpointError otherwise."""
+    """A checkpoint's learner, in evaluation mode, with its averaged weights; CheckpointError otherwise.
+
+    What lies today in the folder of the encoder that it learned on is not asked: its weights are whole.
+    """
     found = checkpoint.read(folder)
-    learner = build(found.learner, found.config["model"], found.info(), found.seed)
+    info = replace(found.info(), encoder=None)
+    learner = build(found.learner, found.config["model"], info, found.seed)
     try:
         learner.load_state_dict(checkpoint.weights(folder, found))
     except RuntimeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 import tiny_runs
 
 torch = pytest.importorskip("torch")
+
+import evaluated  # noqa: E402
 
 from model import checkpoint, learners, loop, train  # noqa: E402
 
@@ -100,6 +103,58 @@ def test_a_real_learner_goes_on_exactly_and_is_restored_as_it_was_assessed(
     with torch.no_grad():
         again = restored.assess(held, 12)
     assert again["loss"] == pytest.approx(meta.metrics["loss"], rel=1e-5)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("freeze", [["encoder"], []])
+def test_a_reasoner_over_pictures_goes_on_exactly(
+    freeze: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = evaluated.model(tmp_path / "jepa", "jepa", evaluated.few_scenes.TINY, recipe="image/scenes")
+    vision = evaluated.few_scenes.TINY["vision"]
+    model = {"task": "scene", "vision": vision, "freeze": freeze, "hidden": 16, "heads": 2, "layers": 1}
+    data = tiny_runs.data_set(tmp_path / "data", arrays=pictures(32))
+    over = {"model": model, "batch": 12, "steps": 8, "assess": {"every": 4, "rows": 12}}
+    for name in ("whole", "killed"):
+        body = tiny_runs.request(
+            tmp_path / name, data, learner="hrm", **over, checkpoint={"seconds": 1e-6}
+        ) | {"encoder": str(encoder)}
+        (tmp_path / name / "request.json").write_text(json.dumps(body))
+    assert train.main(tmp_path / "whole") == 0, (tmp_path / "whole" / "result.json").read_text()
+    one = loop.Session._one
+
+    def dies(self: loop.Session, progress: float) -> None:
+        if self._now.step == 5:
+            raise Killed
+        one(self, progress)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(loop.Session, "_one", dies)
+        train.main(tmp_path / "killed")
+    assert train.main(tmp_path / "killed") == 0
+    assert tiny_runs.curves(tmp_path / "killed") == tiny_runs.curves(tmp_path / "whole")
+    ends = [tmp_path / name / "checkpoints" / checkpoint.name(8) for name in ("whole", "killed")]
+    for name in (checkpoint.WEIGHTS, checkpoint.TRAIN):
+        assert len({(end / name).read_bytes() for end in ends}) == 1
+    shutil.rmtree(encoder)
+    other = {**evaluated.few_scenes.TINY, "vision": {**vision, "width": 16}}
+    evaluated.model(tmp_path / "other", "jepa", other).rename(encoder)  # another lies in the encoder's place
+    restored, meta = learners.restore(ends[0])
+    held = restored.prepare({name: each[9::10] for name, each in pictures(32).items()})
+    with torch.no_grad():
+        assert restored.assess(held, 12)["loss"] == pytest.approx(meta.metrics["loss"], rel=1e-5)
+
+
+def pictures(size: int, rows: int = 120) -> dict[str, Any]:
+    """Pictures, a question and an answer each, with nothing to learn in them."""
+    rng = np.random.default_rng(2)
+    asked = [text.ljust(24, b"\0") for text in (b"what colour is it?", b"what shape is it?")]
+    said = [text.ljust(8, b"\0") for text in (b"red", b"blue", b"star")]
+    return {
+        "image": rng.integers(0, 256, (rows, size, size, 3)).astype(np.uint8),
+        "question": np.array([np.frombuffer(asked[n % 2], np.uint8) for n in range(rows)]),
+        "answer": np.array([np.frombuffer(said[n % 3], np.uint8) for n in range(rows)]),
+    }
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak includes pages that Windows counts otherwise")
