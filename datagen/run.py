@@ -36,7 +36,7 @@ def main(run_dir: Path) -> int:
         line = runlog.explain(error)
         print(line, file=sys.stderr)
         try:
-            runlog.fail(run_dir, line)
+            runlog.give_up(run_dir, error)
         except OSError as second:
             print(f"could not write {runlog.RESULT}: {runlog.explain(second)}", file=sys.stderr)
         return 1

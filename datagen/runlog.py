@@ -95,6 +95,12 @@ def fail(run_dir: Path, error: str) -> None:
     _conclude(run_dir, {"v": VERSION, "ok": False, "error": error})
 
 
+def give_up(run_dir: Path, error: Exception) -> None:
+    """The same for an exception. A full disk is no end: the run goes on when there is room, and says so."""
+    again = {"again": True} if _full(error) else {}
+    _conclude(run_dir, {"v": VERSION, "ok": False, "error": explain(error), **again})
+
+
 def drop_failure(run_dir: Path) -> None:
     """An earlier attempt's error is not this one's; a good result stays until it is written again."""
     path = run_dir / RESULT
@@ -110,12 +116,16 @@ def drop_failure(run_dir: Path) -> None:
 
 def explain(error: Exception) -> str:
     """One line for a person."""
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if _full(error):
         return "the disk is full: free some space, then retry"
     text = (
         f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
     )
     return " ".join(text.split())
+
+
+def _full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 def _conclude(run_dir: Path, body: dict[str, Any]) -> None:

@@ -31,7 +31,9 @@ def main(run_dir: Path) -> int:
         runlog.drop_failure(run_dir)
         conduct(run_dir, threads)
     except (ModelError, DataError, OSError, ValueError) as error:
-        return _failed(run_dir, runlog.explain(error))
+        print(runlog.explain(error), file=sys.stderr)
+        runlog.give_up(run_dir, error)
+        return 1
     return 0
 
 

@@ -69,7 +69,7 @@ def failed(run_dir: Path, error: Exception) -> int:
     """Leave one clear line as the result; 1."""
     _told(error)
     try:
-        runlog.fail(run_dir, runlog.explain(error))
+        runlog.give_up(run_dir, error)
     except OSError as second:
         print(f"could not write {runlog.RESULT}: {runlog.explain(second)}", file=sys.stderr)
     return 1

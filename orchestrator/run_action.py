@@ -6,6 +6,7 @@ is started again and goes on from its last checkpoint: deaths without progress a
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from orchestrator.models.base import NoModel
 from orchestrator.place import Halted, Performed, Place
 from orchestrator.training.resolve import altered
 from state import durable
+from state.run_folder import RESULT
 from state.run_view import thresholds
 
 RUN_DEATHS = 3
@@ -161,6 +163,14 @@ class _Reached:
 
 
 def _ended(found: runs.Result, folder: Path, place: Place, seconds: float) -> Performed:
+    """What came of a run.
+
+    Raises:
+        OSError: it found the disk full. The engine pauses, and decides the run again when there is room.
+    """
+    if found.again:
+        (folder / RESULT).unlink(missing_ok=True)
+        raise OSError(errno.ENOSPC, found.error)
     if not found.ok or found.artifact is None:
         return Performed("failed", {"why": found.error or "the run made no artifact"}, seconds=seconds)
     path = (folder / found.artifact.path).relative_to(place.workspace.root).as_posix()

@@ -35,6 +35,8 @@ class Result:
 
     ok: bool
     error: str | None = None
+    again: bool = False
+    """It ended for want of room on the disk: without its result it goes on from where it was."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifact: Artifact | None = None
 
@@ -65,7 +67,7 @@ def _parse_result(body: Any) -> Result:
         error = body.get("error")
         if not isinstance(error, str) or not error.strip():
             raise ValueError("a failure needs an error")
-        return Result(ok=False, error=_printable(error))
+        return Result(ok=False, error=_printable(error), again=body.get("again") is True)
     metrics, artifact = body.get("metrics", {}), body.get("artifact")
     if not isinstance(metrics, dict) or not all(_finite(value) for value in metrics.values()):
         raise ValueError("metrics must map names to finite numbers")

@@ -7,11 +7,13 @@ keeps checkpoints by time, goes on exactly, and goes wrong in each way that the 
     anew: it forgets its checkpoints                               drifts: it goes on with another number
     noise: no two runs are alike  phones: it tries the network     trips: the step at which the breaker opens
     stays: it goes on after a TERM, without a last checkpoint
+    full: the step at which the disk is full, once
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -67,6 +69,11 @@ def main(run_dir: Path) -> int:
             if step == model.get("trips"):
                 log.emit("breaker", state="open", rule="finite", message=f"loss is nan at step {step}")
                 runlog.fail(run_dir, f"stopped by the breaker: loss is nan at step {step}")
+                return 1
+            if step == model.get("full") and not (run_dir / "was-full").exists():
+                (run_dir / "was-full").touch()
+                _save(run_dir, request, content, state, log)
+                runlog.give_up(run_dir, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
                 return 1
             if asked or step == steps or time.monotonic() - last >= seconds:
                 last = time.monotonic()

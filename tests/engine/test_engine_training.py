@@ -196,6 +196,25 @@ def test_a_run_that_is_killed_and_told_to_end_goes_on_from_its_checkpoint(lab: L
     lab.intact()
 
 
+def test_a_run_that_finds_the_disk_full_is_no_failure_and_goes_on_when_there_is_room(lab: Lab) -> None:
+    ready(lab)
+    train(lab, steps=20, set={"model.full": 9})
+    lab.run()
+    lab.approve("TICKET-2", "start")
+    with lab.engine():
+        lab.wait("TICKET-2", "landed")
+    assert "disk full" in lab.events(type_="engine.paused")[0].body["why"]
+    events = [
+        json.loads(line)
+        for line in (lab.workspace.run("TICKET-2", 1) / "events.jsonl").read_text().splitlines()
+    ]
+    assert [event["resumed"] for event in events if event["type"] == "phase"] == [False, True]
+    steps = [e["step"] for e in events if e["type"] == "metric" and e.get("split") == "train"]
+    assert steps == list(range(1, 21))  # nothing was learnt twice
+    assert len(lab.attempts("TICKET-2")) == 1
+    lab.intact()
+
+
 def test_deaths_count_only_where_nothing_was_reached_between_them(lab: Lab) -> None:
     ready(lab)
     lab.commit({"dies.yaml": json.dumps(tiny(die=3) | {"checkpoint": {"seconds": 60}})})
