@@ -79,7 +79,8 @@ class Lines(Widget):
         """Ask the document for its lines anew."""
         cells = self.size.width - 1
         if cells <= 0:
-            return  # not on the screen yet: the cursor keeps the place it was given
+            self.count = 0  # not laid out: nothing to paint, and the cursor keeps the place it was given
+            return
         self.count = self._doc.lay(cells) if self._doc is not None else 0
         if self.sticky:
             self.top = self.count

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from scripted_run import ScriptedRun
 
 from state.lock import Lock
 from state.workspace import Workspace
+from tui.lines import Lines, Text
 from tui.look import ASCII, SIXTEEN, Look
 from tui.runs import follow
 from tui.runs.own import Own
@@ -49,6 +51,14 @@ def training(root: Path, number: int = 103, steps: int = 1240, **spec: Any) -> S
     run.begin()
     run.learn(0, steps, every=20)
     return run
+
+
+def test_a_pane_that_is_not_on_the_screen_paints_nothing_of_what_it_is_given() -> None:
+    pane = Lines(SimpleNamespace(look=Look(), clock=lambda: 0.0))  # type: ignore[arg-type]
+    pane.count = 5  # of a document that was on the screen
+    pane.show(Text(lambda cells: []))
+    pane.render_line(0)
+    assert pane.count == 0
 
 
 async def open_runs(driver: Any, until: Callable[[], bool] | None = None) -> None:
