@@ -47,6 +47,7 @@ VERBS = (
     "personas",
     "train",
     "eval",
+    "runs",
     "engine",
 )
 """Every verb, as the command line has them: what is none of these, and a folder, is opened."""

@@ -50,7 +50,6 @@ def train(
     a checkpoint, and --resume goes on from it to the very same numbers. Without a CONFIG they are listed.
 
     Example:
-      jetbox data puzzle/sudoku --count 20000 --out /tmp/sudoku
       jetbox train hrm-sudoku4 --data /tmp/sudoku --time 2m
       jetbox train --run runs/hrm-sudoku4/1 --resume
     """

@@ -152,13 +152,6 @@ def test_a_trace_is_shown_only_on_demand(place: Place) -> None:
     assert "Traceback" in jetbox("show", "TICKET-009", "--debug", cwd=place.root).stderr
 
 
-@pytest.mark.parametrize("verb", ["train", "eval"])
-def test_a_verb_not_built_yet_says_what_it_waits_for(verb: str, tmp_path: Path) -> None:
-    done = jetbox(verb, "TICKET-001", "--some", "thing", cwd=tmp_path)
-    assert done.returncode == 2
-    assert f"`{verb}` is not built yet: " in done.stderr and done.stderr.count("\n") == 1
-
-
 def test_the_fast_path_ends_with_the_cockpit_s_code(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
