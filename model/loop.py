@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -255,8 +255,7 @@ class Session:
             log.emit("metric", name=name, value=value, step=now.step, split="heldout")
         for name, value in self._consumed().items():
             log.emit("metric", name=name, value=value, step=now.step, split="train")
-        sign = -1 if wanted.startswith(_LOWER_IS_BETTER) else 1
-        if now.best is None or sign * measures[wanted] > sign * now.best["metrics"][wanted]:
+        if now.best is None or _worth(measures, wanted) > _worth(now.best["metrics"], wanted):
             now.best = {"step": now.step, "metrics": measures}
             return True
         return False
@@ -383,3 +382,9 @@ class Session:
         metrics["parameters"] = sum(each.numel() for each in self._learner.parameters())
         report.write(self._run_dir, log)
         runlog.succeed(self._run_dir, metrics, where, sha256)
+
+
+def _worth(measures: Mapping[str, float], wanted: str) -> tuple[float, float]:
+    """What makes a checkpoint best. Of equal ones less loss: an early one that is right by luck is not sure."""
+    sign = -1 if wanted.startswith(_LOWER_IS_BETTER) else 1
+    return sign * measures[wanted], -measures["loss"]

@@ -20,6 +20,7 @@ from torch import nn  # noqa: E402
 from model import config, optim  # noqa: E402
 from model.errors import CheckpointError, RequestError, UnfitData  # noqa: E402
 from model.feed import RowFeed  # noqa: E402
+from model.loop import _worth  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -228,3 +229,9 @@ def test_how_often_metrics_are_written_depends_on_steps_alone() -> None:
 
     assert [every(steps=n) for n in (1, 500, 501, 26_040)] == [1, 1, 2, 53]
     assert every(core_minutes=2) == every(core_minutes=2, steps=10**6) == 10
+
+
+def test_of_two_checkpoints_that_solve_as_much_the_one_of_less_loss_is_best() -> None:
+    early, late, worse = ({"exact": a, "loss": b} for a, b in ((1.0, 0.3), (1.0, 0.1), (0.9, 0.01)))
+    assert _worth(late, "exact") > _worth(early, "exact") > _worth(worse, "exact")
+    assert _worth(worse, "loss") > _worth(late, "loss")
