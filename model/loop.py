@@ -385,6 +385,6 @@ class Session:
 
 
 def _worth(measures: Mapping[str, float], wanted: str) -> tuple[float, float]:
-    """What makes a checkpoint best. Of equal ones less loss: an early one that is right by luck is not sure."""
+    """What makes a checkpoint best; of equal ones less loss, as one that is right by luck is not sure."""
     sign = -1 if wanted.startswith(_LOWER_IS_BETTER) else 1
     return sign * measures[wanted], -measures["loss"]
