@@ -35,10 +35,10 @@ class Result:
 
     ok: bool
     error: str | None = None
-    again: bool = False
-    """It ended for want of room on the disk: without its result it goes on from where it was."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifact: Artifact | None = None
+    again: bool = False
+    """It ended for want of room on the disk: without its result it goes on from where it was."""
 
 
 def alive(run_dir: Path) -> bool:

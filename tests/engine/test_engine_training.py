@@ -278,7 +278,7 @@ def test_the_encoder_is_approved_by_its_checksum(lab: Lab) -> None:
 
 def test_the_breakers_line_is_the_tickets(lab: Lab) -> None:
     ready(lab)
-    train(lab, set={"model.trips": 7})
+    train(lab, set={"model.trips": 7, "checkpoint.seconds": 0})
     lab.run()
     lab.approve("TICKET-2", "start")
     lab.run()
