@@ -171,3 +171,13 @@ def test_the_estimate_is_within_thirty_percent_of_the_peak(learner: str, tmp_pat
     peak = json.loads((run / "result.json").read_text())["metrics"]["memory_bytes"]
     assert told["estimated_bytes"] == pytest.approx(peak, rel=0.3)
     assert peak > 350 * 2**20  # there is something to estimate beside the libraries
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own peak is asked")
+def test_the_peak_of_a_run_is_not_that_of_who_started_it() -> None:
+    ballast = b"x" * 600_000_000  # resident here while the child is started
+    code = "import torch; from model import devices; print(devices.peak_bytes(torch.device('cpu')))"
+    told = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=200
+    )
+    assert int(told.stdout) < len(ballast)

@@ -73,9 +73,7 @@ def details(
     return page
 
 
-def _acceptance(
-    page: Page, view: RunView, wanted: Mapping[str, Threshold], ended: Result | None
-) -> None:
+def _acceptance(page: Page, view: RunView, wanted: Mapping[str, Threshold], ended: Result | None) -> None:
     look = page.look
     page.head("Accepted when")
     for name, bound in wanted.items():
@@ -196,4 +194,3 @@ def said(look: Look, cells: int, title: str, *texts: str) -> list[Line]:
     for text in texts:
         page.text(text, "muted")
     return page.lines
-

@@ -80,7 +80,7 @@ class Reading(CockpitScreen):
 
     @property
     def charting(self) -> bool:
-        """Whether the curves are shown; where nothing was measured twice, there is more to read than to see."""
+        """Whether the curves are shown; where nothing was measured twice there is more to read."""
         view = self.follower.view
         over = self.row is not None and self.row.state == "done"
         return self.tabs.at == CHARTS and (view.curved or not (view.series or over))

@@ -179,7 +179,9 @@ class RunsScreen(Reading):
             self.of_run(row)
         elif row is not None and self.ended is None and row.state in ("done", "failed"):
             self.of_run(row)
-        self.tabs.note = ((pages.in_brief(context.look, context.machine.picture, own) + " ", context.look("faint")),)
+        self.tabs.note = (
+            (pages.in_brief(context.look, context.machine.picture, own) + " ", context.look("faint")),
+        )
         self.tabs.sync()
         self._show_list(anew)
         with follower.lock:
