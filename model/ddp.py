@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 RENDEZVOUS = "JETBOX_RENDEZVOUS"
 _GRACE = 30.0  # seconds for ranks to write a checkpoint after a TERM
 _AFTER = 5.0  # seconds for the others to end by themselves after one rank failed
+_TOGETHER = 10.0  # seconds for the others to end after rank 0, which alone has something left to write
 _INTERRUPTED = 143
 
 
@@ -54,8 +56,14 @@ class Alone:
         """Backward passes within add up gradients on their own rank."""
         return contextlib.nullcontext()
 
+    def keep(self, session: object) -> None:
+        """Nothing to do."""
+
     def close(self) -> None:
         """Nothing to do."""
+
+
+_kept: list[object] = []
 
 
 class Ranks(Alone):
@@ -115,6 +123,10 @@ class Ranks(Alone):
     def quiet(self, stepper: nn.Module) -> contextlib.AbstractContextManager[Any]:
         return stepper.no_sync()  # type: ignore[no-any-return,operator]  # the module is `wrap`'s
 
+    def keep(self, session: object) -> None:
+        """Hold it until the process ends: DDP's own end can wait for ever for a thread that waits for it."""
+        _kept.append(session)
+
     def close(self) -> None:
         import torch.distributed as dist
 
@@ -162,21 +174,23 @@ def launch(run_dir: Path, ranks: int, threads: int) -> int:
 
 def _await(children: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:
     deadline: float | None = None
-    told = False
+    told = failed = False
     while any(child.poll() is None for child in children):
         now = time.monotonic()
         if asked and not told:
             told, deadline = True, now + _GRACE
             for child in children:
                 child.terminate()
-        if deadline is None and any(child.poll() not in (None, 0) for child in children):
-            deadline = now + _AFTER
+        if not failed and any(child.poll() not in (None, 0) for child in children):
+            failed, deadline = True, min(now + _AFTER, deadline or math.inf)
+        elif deadline is None and children[0].poll() == 0:
+            deadline = now + _TOGETHER
         if deadline is not None and now > deadline:
             break
         time.sleep(0.05)
     if asked:
         return _INTERRUPTED
-    return next((1 for child in children if child.poll() != 0), 0)
+    return next((1 for child in children if child.poll() not in (0, None)), 0)
 
 
 @contextlib.contextmanager
@@ -203,7 +217,13 @@ def main(argv: Sequence[str]) -> int:
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     from model import train
 
-    return train.work(Path(argv[0]).resolve(), several=True)
+    try:
+        status = train.work(Path(argv[0]).resolve(), several=True)
+    except SystemExit as interrupted:
+        status = int(str(interrupted.code))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # what `keep` holds is never taken apart
 
 
 def _end_with_parent() -> None:

@@ -48,6 +48,7 @@ def train(run_dir: Path, asked: Request, *, several: bool) -> bool:
         world = ddp.Ranks(device.type) if several else ddp.Alone()
         stack.callback(world.close)
         session = Session(run_dir, asked, plan.data, plan.learner.to(device), world, log)
+        world.keep(session)
         stack.enter_context(session.terminable())
         return session.run(estimated)
 

@@ -50,7 +50,9 @@ def two(run: Path, dies_at: int = -1) -> list[int | None]:
         each.start()
     for each in both:
         each.join(120)
-        each.kill()
+        if each.exitcode is None:
+            each.kill()
+            each.join()
     return [each.exitcode for each in both]
 
 
