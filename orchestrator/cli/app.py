@@ -69,6 +69,13 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("train", training.train),
     ("eval", training.evaluate),
 )
+_GROUPS = {
+    "sandbox": sandbox,
+    "personas": personas,
+    "models": model_verbs,
+    "data": data_verbs,
+    "runs": runs,
+}
 
 
 def _app() -> typer.Typer:
@@ -97,25 +104,12 @@ def _app() -> typer.Typer:
 
     for name, verb in _VERBS:
         app.command(name, help=_help(verb))(verb)
-    for name, verb in sandbox.VERBS:
-        sandbox.APP.command(name, help=_help(verb))(verb)
-    app.add_typer(sandbox.APP, name="sandbox")
-    personas.APP.callback(help=_help(personas.every))(personas.every)
-    for name, verb in personas.VERBS:
-        personas.APP.command(name, help=_help(verb))(verb)
-    app.add_typer(personas.APP, name="personas")
-    model_verbs.APP.callback(help=_help(model_verbs.every))(model_verbs.every)
-    for name, verb in model_verbs.VERBS:
-        model_verbs.APP.command(name, help=_help(verb))(verb)
-    app.add_typer(model_verbs.APP, name="models")
-    data_verbs.APP.callback(help=_help(data_verbs.every))(data_verbs.every)
-    for name, verb in data_verbs.VERBS:
-        data_verbs.APP.command(name, help=_help(verb))(verb)
-    app.add_typer(data_verbs.APP, name="data")
-    runs.APP.callback(help=_help(runs.every))(runs.every)
-    for name, verb in runs.VERBS:
-        runs.APP.command(name, help=_help(verb))(verb)
-    app.add_typer(runs.APP, name="runs")
+    for name, group in _GROUPS.items():
+        if every := getattr(group, "every", None):  # without a verb of its own, a group shows what there is
+            group.APP.callback(help=_help(every))(every)
+        for each, verb in group.VERBS:
+            group.APP.command(each, help=_help(verb))(verb)
+        app.add_typer(group.APP, name=name)
     app.command("engine", hidden=True, help=_help(work.engine))(work.engine)
     return app
 
