@@ -1,8 +1,8 @@
-"""A mind without a model: `python -P tests/doubles/scripted_mind.py [FAULT]`. It speaks the protocol of docs/mind.md.
+"""A mind without a model: `python -P tests/doubles/scripted_mind.py [FAULT]` speaks docs/mind.md's protocol.
 
-It stands in for the child that holds torch and a trained core. Its board part `sudoku4` is a solver, its scene
-part `scenes` reads the scene that it is told (of a picture it says a colour by its bytes), and its memories are
-lists of what it was told, kept until it ends. A FAULT makes it go wrong as a real one may:
+It stands in for the child that holds torch and a trained core. Its board part `sudoku4` is a solver, its
+scene part `scenes` reads the scene that it is told (of a picture it says a colour by its bytes), and its
+memories are lists of what it was told, kept until it ends. A FAULT makes it go wrong as a real one may:
 
     not-ready   says at once that its core is refused
     rubbish     answers with a line that is no JSON
