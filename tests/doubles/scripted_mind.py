@@ -22,6 +22,7 @@ import hashlib
 import itertools
 import json
 import os
+import random
 import sys
 import time
 from pathlib import Path
@@ -47,6 +48,7 @@ PARTS: list[dict[str, Any]] = [
         "box_rows": BOX,
         "box_columns": BOX,
         "blank": 0,
+        "tokens": [".", "1", "2", "3", "4"],
         "bound": 0.5,
         "calibrated": True,
     },
@@ -56,6 +58,11 @@ PARTS: list[dict[str, Any]] = [
         "learner": "hrm",
         "parameters": 54321,
         "size": 32,
+        "shapes": SHAPES,
+        "colours": COLOURS,
+        "sizes": SIZES,
+        "cells": PLACES,
+        "most": 3,
         "answers": sorted({*SHAPES, *COLOURS, *SIZES, *PLACES, *NUMBERS, "yes", "no"}),
         "bound": 0.5,
         "calibrated": True,
@@ -120,6 +127,25 @@ class Mind:
         modality = "text" if given == ["text"] else "image"
         return {"latent": [each / 128 - 1 for each in numbers], "modality": modality, "part": "latents"}
 
+    def example(self, request: dict[str, Any]) -> dict[str, Any]:
+        part, seed = request.get("part"), request.get("seed")
+        if type(seed) is not int or part not in ("sudoku4", "scenes"):
+            raise Refused("request", "an example is of a part that answers, and a whole number")
+        draw = random.Random(seed)
+        if part == "sudoku4":
+            renamed = [0, *draw.sample(range(1, SIDE + 1), SIDE)]
+            whole = [renamed[digit] for digit in solved([0] * CELLS) or []]
+            blanks = draw.sample(range(CELLS), 9)
+            cells = [0 if at in blanks else digit for at, digit in enumerate(whole)]
+            return {"question": {"part": part, "cells": cells}, "answer": solved(cells)}
+        objects = [
+            {"shape": shape, "colour": draw.choice(COLOURS), "size": draw.choice(SIZES), "cell": cell}
+            for shape, cell in zip(draw.sample(SHAPES, 3), draw.sample(PLACES, 3), strict=True)
+        ]
+        question = {"part": part, "question": f"what colour is the {objects[0]['shape']}?"}
+        question["scene"] = {"objects": objects, "seed": seed}
+        return {"question": question, "answer": objects[0]["colour"]}
+
     def reason(self, request: dict[str, Any]) -> dict[str, Any]:
         part, question = self.question(request)
         kept = self.recalled(request, part, question)
@@ -175,6 +201,7 @@ class Mind:
             "before": before,
             "after": after,
             "core_unchanged": True,
+            "proposed": "",
         }
 
     def memory(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -283,7 +310,8 @@ def _named(text: str, kind: str) -> bool:
 def answered(mind: Mind, request: dict[str, Any]) -> dict[str, Any]:
     """The reply to one request."""
     verbs = {
-        name: getattr(mind, name) for name in ("status", "encode", "reason", "reflect", "correct", "memory")
+        name: getattr(mind, name)
+        for name in ("status", "encode", "example", "reason", "reflect", "correct", "memory")
     }
     number = request.get("id")
     try:
