@@ -1,0 +1,158 @@
+"""The client of the mind: whoever asks the trained core goes through a `Mind` of its own.
+
+It starts the host (`orchestrator/lab/host.py`), which alone loads the models; it may be asked by many threads
+at once. A host that ended is started again, and a question that changes nothing asked once more; one that
+ends twice in a row is left alone for a while. After a reply the reflection is written down
+(`state/reflections.py`); that it can't be is no reason to hold back the answer.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from orchestrator.extras import MODELS, lacking
+from orchestrator.lab.link import Gone, Link, MindError
+from state.safe_text import safe
+from state.workspace import Workspace
+
+__all__ = ["Mind", "MindError"]
+
+START = 120.0
+"""Seconds that loading the models may take: a cold disk and a busy machine are no fault."""
+ANSWER = 60.0
+"""Seconds that a reply may take where the caller names no other limit; a correction learns for some."""
+CHANGES = ("correct", "memory")
+"""What is not asked again by itself after the host ended: it may have been done."""
+_PAUSE = 30.0  # seconds after two ends in a row
+
+Finder = Callable[[], Sequence[str]]
+"""The command of the host; MindError where there is nothing to start."""
+
+
+class Mind:
+    """A mind of one's own. `close` it, or use it as a context."""
+
+    def __init__(self, find: Finder) -> None:
+        self._find = find
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._falls, self._fell, self._closed = 0, 0.0, False
+        self._workspace: Workspace | None = None
+
+    @classmethod
+    def open(cls, workspace: Workspace, command: Sequence[str] | None = None) -> Mind:
+        """Start a mind over the workspace's core, and return while it loads (`ready` waits).
+
+        Args:
+            workspace: its `.jetbox` holds the core and the memories.
+            command: of a host; the real one over the verified core where it is left out.
+
+        Raises:
+            MindError: missing, none, or core where there is nothing to start; the line says what to do.
+        """
+        mind = cls(lambda: command if command is not None else host_command(workspace))
+        mind._workspace = workspace
+        mind._here()
+        return mind
+
+    @property
+    def core(self) -> str:
+        """The digest of the core that answers; '' before it is ready."""
+        return self._link.core if self._link else ""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the host that answers now."""
+        return self._link.pid if self._link and self._link.lives else None
+
+    def ready(self, timeout: float = START) -> None:
+        """Wait until it can answer; MindError says why it can't."""
+        try:
+            self._here().ready(timeout)
+        except Gone as gone:
+            raise MindError("gone", f"the mind can't be started: {gone}") from None
+
+    def ask(self, do: str, timeout: float = ANSWER, **fields: Any) -> dict[str, Any]:
+        """The reply to one request of docs/mind.md, without `id` and `ok`. Threads may ask at once.
+
+        Raises:
+            MindError: the mind refuses it, or can't answer; `reason` and the line say why.
+        """
+        for again in (False, True):
+            link = self._here()
+            try:
+                link.ready(START)
+                reply = link.call(do, fields, timeout)
+            except Gone as gone:
+                if again or do in CHANGES or self._closed:
+                    unsure = "; whether it was done is seen in the list of memories" if do in CHANGES else ""
+                    raise MindError("gone", f"the mind ended while it answered: {gone}{unsure}") from None
+                continue
+            self._falls = 0
+            return self._told(do, fields, reply)
+        raise AssertionError("unreachable")
+
+    def renew(self) -> None:
+        """End the host, so that the next question is answered by the core that is current then."""
+        with self._lock:
+            link, self._link = self._link, None
+        if link:
+            link.close()
+
+    def close(self) -> None:
+        """End it. Twice is no error."""
+        self._closed = True
+        self.renew()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -------------------------------------------------------------------------------------------------
+
+    def _here(self) -> Link:
+        """The host that lives; a new one where it ended."""
+        with self._lock:
+            if self._closed:
+                raise MindError("closed", "this mind was closed")
+            if self._link is not None and not self._link.lives:
+                self._link.close()
+                self._link = None
+                self._falls, self._fell = self._falls + 1, time.monotonic()
+            if self._link is None:
+                if self._falls >= 2 and time.monotonic() - self._fell < _PAUSE:
+                    raise MindError(
+                        "gone", f"the mind ended {self._falls} times in a row: try again in {_PAUSE:.0f} s"
+                    )
+                self._link = Link(self._find())
+            return self._link
+
+    def _told(self, do: str, fields: dict[str, Any], reply: dict[str, Any]) -> dict[str, Any]:
+        """A reply as the caller has it: what is wrong is raised."""
+        body = {name: value for name, value in reply.items() if name not in ("id", "ok")}
+        if not reply["ok"]:
+            reason = str(body.get("reason", "internal"))[:40]
+            raise MindError(reason, safe(str(body.get("error", "it did not say why"))[:500]))
+        return body
+
+
+def host_command(workspace: Workspace) -> list[str]:
+    """The command of the real host over the workspace's verified core; MindError where there is none."""
+    if missing := lacking(MODELS, "asking the trained core"):
+        raise MindError("missing", missing)
+    digest = current_core(workspace)
+    return [sys.executable, "-P", "-m", "orchestrator.lab.host", str(workspace.home), digest]
+
+
+def current_core(workspace: Workspace) -> str:
+    """The digest of the core that is current and whole."""
+    raise MindError("none", "there is no core here yet: `jetbox core adopt` takes a trained model as one")
