@@ -29,3 +29,11 @@ class Stopped(ModelError):
 
 class NoRanks(ModelError):
     """A run on several devices can't be had here."""
+
+
+class CoreIsSealed(ModelError):
+    """An optimizer was about to step a sealed part of the core."""
+
+
+class CoreChanged(ModelError):
+    """A part of the core has not the hash that it had."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model import config as configs
+from model.adapt import guard
 from model.errors import CheckpointError
 from model.learner import Learner
 
@@ -91,7 +92,11 @@ class Stepper:
         return nn.utils.clip_grad_norm_(self.parameters, self._settings.clip or math.inf)
 
     def step(self, share: float) -> None:
-        """One step at `share` of the peak rate; the gradients are gone afterwards."""
+        """One step at `share` of the peak rate; the gradients are gone afterwards.
+
+        CoreIsSealed where one of the weights is a sealed part's, before any is stepped.
+        """
+        guard.refuse(self.parameters)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * share
