@@ -19,10 +19,12 @@ MAY = {
 DOOR = {("orchestrator/main.py", "tui")}  # the command line opens the cockpit
 HEAVY = {"torch", "timm", "mcp", "httpx", "ollama", "numpy", "xllamacpp", "pynvml", "tree_sitter"}
 HEAVY |= {"safetensors", "tokenizers", "numba", "PIL"}
+HEAVY |= {"fastapi", "starlette", "uvicorn", "gradio", "textual_serve", "aiohttp"}
 HOLDS = {  # the only places for them, each imported when it is used
     "orchestrator/providers": {"httpx", "ollama", "xllamacpp"},
     "orchestrator/models": {"pynvml"},
     "orchestrator/agent": {"tree_sitter"},
+    "orchestrator/web": {"fastapi", "starlette", "uvicorn", "gradio", "textual_serve", "aiohttp"},
     "model": {"numpy", "torch", "safetensors", "tokenizers", "PIL"},  # timm through model/vision_ops.py
     "datagen": {"numpy", "numba", "safetensors", "PIL"},
 }
