@@ -222,6 +222,11 @@ def _meta(folder: Path) -> Meta:
             text = file.read(MAX_META + 1)
     except OSError as error:
         raise CheckpointError(f"{path} can't be read: {error.strerror or error}") from None
+    return parse(text, folder)
+
+
+def parse(text: bytes, folder: Path) -> Meta:
+    """The bytes of a `checkpoint.json` of that folder, checked by themselves; the files are not looked at."""
     try:
         if len(text) > MAX_META:
             raise ValueError("it is too large")
@@ -234,7 +239,7 @@ def _meta(folder: Path) -> Meta:
             )
         return _parsed(body)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is broken: {error}") from None
+        raise CheckpointError(f"{folder / META} is broken: {error}") from None
 
 
 def _seal(body: Mapping[str, Any]) -> str:

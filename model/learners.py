@@ -58,10 +58,19 @@ def restore(folder: Path, device: torch.device | str = "cpu") -> tuple[Learner, 
     What lies today in the folder of the encoder that it learned on is not asked: its weights are whole.
     """
     found = checkpoint.read(folder)
-    info = replace(found.info(), encoder=None)
-    learner = build(found.learner, found.config["model"], info, found.seed)
+    return assembled(folder, found, checkpoint.weights(folder, found), device), found
+
+
+def assembled(
+    folder: Path,
+    meta: checkpoint.Meta,
+    weights: Mapping[str, torch.Tensor],
+    device: torch.device | str = "cpu",
+) -> Learner:
+    """The learner of a checkpoint's word and weights that were read already; CheckpointError otherwise."""
+    learner = build(meta.learner, meta.config["model"], replace(meta.info(), encoder=None), meta.seed)
     try:
-        learner.load_state_dict(checkpoint.weights(folder, found))
+        learner.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"{folder} does not fit its own configuration: {error}") from None
-    return learner.to(device).eval(), found
+    return learner.to(device).eval()
