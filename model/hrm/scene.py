@@ -7,6 +7,8 @@ own, so a checkpoint is whole without the folder that they came from.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -78,6 +80,15 @@ class SceneConfig(Part):
         )
 
 
+@dataclass(frozen=True)
+class Thought:
+    """What a refinement step gives."""
+
+    logits: Tensor  # [B, A], fp32
+    halt: Tensor | None  # [B], fp32: log-odds that the answer is right
+    change: Tensor  # [B], fp32: how far the answer's latent moved, as a share of its length before
+
+
 class _Line(Core):
     """The recursion over one line of cells."""
 
@@ -131,16 +142,14 @@ class SceneReasoner(Learner):
         if not bool(self.vocabulary.any()):
             self.vocabulary.copy_(Words.train(asked, self.config.words).held())
             self.known.copy_(self._listed(said))
-        numbers = {text: number for number, text in enumerate(_texts(self.known.cpu().numpy())) if text}
-        words = Words.parse(self.vocabulary, self.config.words).encode(asked, self.config.length)
-        found = {"words": words, "target": torch.tensor([numbers.get(text, -1) for text in said])}
+        numbers = {text: number for number, text in enumerate(self.answers())}
+        found = {"words": self.asked(asked), "target": torch.tensor([numbers.get(text, -1) for text in said])}
         pictures = torch.from_numpy(image)
         if not self.config.frozen:
             return {**found, "image": pictures}
         with torch.no_grad():
             self.encoder.eval()
-            parts = [self.encoder(scaled(part)) for part in torch.split(pictures, _BATCH)]
-        return {**found, "latents": torch.cat(parts).to(torch.bfloat16)}
+            return {**found, "latents": self.seen(pictures).to(torch.bfloat16)}
 
     def begin(self, feed: Feed, batch: int) -> State:
         """A batch of which every row is done; the first step draws all of it."""
@@ -187,11 +196,32 @@ class SceneReasoner(Learner):
 
     def answer(self, data: Batch, steps: int) -> tuple[Tensor, Tensor | None]:
         """Logits of the answers [B, A] after so many steps, and the halting value [B]."""
+        *_, last = self.thoughts(data, steps)
+        return last.logits, last.halt
+
+    def thoughts(self, data: Batch, steps: int) -> Iterator[Thought]:
+        """Each of so many refinement steps of `words` [B, L] over `latents` [B, P, W] or `image`."""
         asked = self._asked(data)
         y, z = self._fresh(len(asked))
         for _ in range(max(1, steps)):
+            before = y.float().flatten(1)
             y, z, sure = self._thought(asked, y, z)
-        return self._answers(y), sure
+            moved = torch.linalg.vector_norm(y.float().flatten(1) - before, dim=1)
+            length = torch.linalg.vector_norm(before, dim=1).clamp(min=1e-9)
+            yield Thought(self._answers(y), sure, moved / length)
+
+    def asked(self, questions: list[str]) -> Tensor:
+        """Questions as numbers of words, int64 [B, L] on the CPU; ValueError before it has learned any."""
+        return Words.parse(self.vocabulary, self.config.words).encode(questions, self.config.length)
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """The encoder's latents of pictures, uint8 [B, S, S, 3]: [B, P, W]."""
+        parts = [self.encoder(scaled(part)) for part in torch.split(pictures, _BATCH)]
+        return torch.cat(parts)
+
+    def answers(self) -> list[str]:
+        """The answers it knows, in the order of its logits."""
+        return [text for text in _texts(self.known.cpu().numpy()) if text]
 
     def split(self) -> Split:
         """Matrices of the recursion, the projection and a learning encoder; all else."""
