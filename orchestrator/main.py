@@ -48,6 +48,7 @@ VERBS = (
     "train",
     "eval",
     "runs",
+    "core",
     "engine",
 )
 """Every verb, as the command line has them: what is none of these, and a folder, is opened."""

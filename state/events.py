@@ -68,5 +68,9 @@ TYPES: dict[str, str] = {
     "asked.hand-back": "a person's word: by",
     "said.comment": "a person's word to the agent at work: by, text",
     "consent.given": "a person's word: by, phrase, session (seq of engine.started), contract",
+    "core.set": "a person's word, or what came of their approval: core, before, why, proposal, by, contract",
+    "core.refused": "somebody tried to change the core, and nothing came of it: what, why, by",
+    "core.asked": "an update of the core is to be proposed: ticket, memory, digest, core, why, by",
+    "run.rolled-back": "a person's word: run, step, kept; by",
 }
 """Every event type and what its body holds. An event of another type is refused on writing."""

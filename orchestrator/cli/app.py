@@ -15,6 +15,7 @@ import typer
 from orchestrator.cli import (
     agent,
     begin,
+    core,
     data_verbs,
     health,
     look,
@@ -75,6 +76,7 @@ _GROUPS = {
     "models": model_verbs,
     "data": data_verbs,
     "runs": runs,
+    "core": core,
 }
 
 
@@ -188,6 +190,7 @@ def _known() -> tuple[tuple[tuple[type[Exception], ...], Exit], ...]:
     from orchestrator.training.presets import BadConfig
     from orchestrator.workspaces import NoWorkspace
     from state.blobs import BlobDamaged
+    from state.core_parse import CoreRefused
     from state.errors import JournalError
     from state.words import Refused
     from tickets.problems import TicketError
@@ -195,5 +198,5 @@ def _known() -> tuple[tuple[tuple[type[Exception], ...], Exit], ...]:
     return (
         ((NoWorkspace, TicketError, BadConfig), Exit.WRONG),
         ((Refused, JournalError, BlobDamaged, GitError, EngineRunning, RunError, DemoError), Exit.FAILED),
-        ((NoModel, ProviderError), Exit.FAILED),
+        ((NoModel, ProviderError, CoreRefused), Exit.FAILED),
     )
