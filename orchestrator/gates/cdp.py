@@ -52,18 +52,20 @@ class Gone(Exception):
 class Browser:
     """One browser, with a profile of its own."""
 
-    def __init__(
-        self, program: str, profile: Path, hear: Callable[[str, str, Mapping[str, Any]], None]
-    ) -> None:
+    def __init__(self, program: str, profile: Path, hear: Hear, reaches: str = "") -> None:
         """Start it.
 
         Args:
             program: the browser.
             profile: an empty folder.
             hear: is told of each event, while something is waited for.
+            reaches: the one host that its pages may reach; none where it is left out.
         """
         self._hear, self._number, self._data = hear, 0, bytearray()
         self._answers: dict[int, Mapping[str, Any]] = {}
+        further = (
+            [f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {reaches}"] if reaches else []
+        )  # the last counts
         taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]  # nothing below is 3 or 4 itself
         self._errors: IO[bytes] = (profile / "errors").open("w+b")
         commands, self._commands = os.pipe()
@@ -72,7 +74,7 @@ class Browser:
         os.dup2(answers, 4, inheritable=True)
         try:
             self._process = subprocess.Popen(
-                [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+                [program, *FLAGS, *further, f"--user-data-dir={profile}", "about:blank"],
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
                 stderr=self._errors,
