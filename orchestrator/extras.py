@@ -1,4 +1,4 @@
-"""What the extra `model` brings, and the line where it is not installed. It is not loaded to find out."""
+"""What the extras bring, and the line where one is not installed. It is not loaded to find out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ MODELS = ("torch", "safetensors", "numpy", "timm", "tokenizers")
 COLUMNS = ("numba", "numpy", "safetensors", "PIL")
 """What a data set of columns cannot be made without."""
 
+WEB = ("fastapi", "uvicorn")
+"""What `jetbox serve` cannot do without."""
 
-def lacking(needed: tuple[str, ...], what: str) -> str | None:
-    """What is not installed of what `what` needs, with the cure."""
+
+def lacking(needed: tuple[str, ...], what: str, extra: str = "model") -> str | None:
+    """What is not installed of what `what` needs, with the cure: the extra that brings it."""
     missing = [name for name in needed if find_spec(name) is None]
-    return f"{what} needs {', '.join(missing)}: pip install 'jetbox[model]'" if missing else None
+    return f"{what} needs {', '.join(missing)}: pip install 'jetbox[{extra}]'" if missing else None

@@ -23,6 +23,7 @@ from orchestrator.cli import (
     personas,
     runs,
     sandbox,
+    serve,
     training,
     words,
     work,
@@ -69,6 +70,7 @@ _VERBS: tuple[tuple[str, Verb], ...] = (
     ("doctor", health.doctor),
     ("train", training.train),
     ("eval", training.evaluate),
+    ("serve", serve.serve),
 )
 _GROUPS = {
     "sandbox": sandbox,

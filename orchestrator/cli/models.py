@@ -379,6 +379,17 @@ def _output(model: Any) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
+def _api() -> dict[str, Any]:
+    from orchestrator.cli.output import Failed
+    from orchestrator.extras import WEB, lacking
+
+    if missing := lacking(WEB, "the API", "api"):
+        raise Failed(missing)
+    from orchestrator.web.app import described
+
+    return described()
+
+
 def _status_event() -> dict[str, Any]:
     from orchestrator.alerts.status import StatusEvent
 
@@ -389,6 +400,7 @@ _SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "ticket": _ticket,
     "persona": _persona,
     "event": _status_event,
+    "api": _api,
     "inbox": lambda: _output(list[InboxLine]),
     "personas": lambda: _output(list[PersonaLine]),
     "runs": lambda: _output(list[RunLine]),
