@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.lab.mind import Mind
     from state.contract import Sealer
+    from state.workspace import Workspace
 
 VERBS = (
     "init",
@@ -48,6 +50,7 @@ VERBS = (
     "train",
     "eval",
     "runs",
+    "serve",
     "core",
     "engine",
 )
@@ -81,13 +84,19 @@ def cockpit(folder: Path) -> int:
         set_up(workspace)
     from tui.app import run
 
-    return run(workspace.root, lambda: spawn(workspace), _sealer)
+    return run(workspace.root, lambda: spawn(workspace), _sealer, lambda: _mind(workspace))
 
 
 def _sealer() -> Sealer:
     from orchestrator import seals
 
     return seals.yours()
+
+
+def _mind(workspace: Workspace) -> Mind:
+    from orchestrator.lab.mind import Mind
+
+    return Mind.open(workspace)
 
 
 def _refused(line: str) -> int:

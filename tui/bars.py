@@ -18,6 +18,7 @@ from tui.look import Look
 from tui.machine import Cell
 from tui.safe_text import width
 
+_LAST = (("4", "inbox", "Inbox"), ("5", "models", "Models"), ("6", "lab", "Lab"))
 _MODELS = 36  # cells for the models: a name, or why they pause
 
 
@@ -86,7 +87,7 @@ class TopBar(Bar):
         waiting = len(self.context.feed.inbox)
         ticket = look.clip(self.context.selected, 16) if self.context.selected else "Ticket"
         titles = (("1", "board", "Board"), ("2", "ticket", ticket), ("3", "runs", "Runs"))
-        for key, name, title in (*titles, ("4", "inbox", "Inbox"), ("5", "models", "Models")):
+        for key, name, title in (*titles, *_LAST):
             here = name == self.screen_name
             back = "raised" if here else "bar"
             count = f" {look.g.warn}{waiting}" if name == "inbox" and waiting else ""

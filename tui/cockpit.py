@@ -30,6 +30,7 @@ from tui.screen import CockpitScreen
 if TYPE_CHECKING:
     from state.alerts import Line
     from state.contract import Sealer
+    from tui.lab.talk import Mind
     from tui.toasts import Toasts
 
 POLL = 0.05
@@ -58,6 +59,7 @@ class Cockpit(App[None], inherit_bindings=False):
         root: Path,
         start_engine: Callable[[], None] | None = None,
         sealer: Callable[[], Sealer] | None = None,
+        open_mind: Callable[[], Mind] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
@@ -79,6 +81,7 @@ class Cockpit(App[None], inherit_bindings=False):
             go=self.go,
             start_engine=self.start_engine,
             machine=Sight(self.workspace.machine),
+            open_mind=open_mind,
         )
         self._start_engine = start_engine
         self._sealer = sealer
@@ -211,6 +214,10 @@ class Cockpit(App[None], inherit_bindings=False):
             from tui.models.screen import ModelsScreen
 
             return ModelsScreen(self.context)
+        if name == "lab":
+            from tui.lab.screen import LabScreen
+
+            return LabScreen(self.context)
         from tui.inbox.screen import InboxScreen
 
         return InboxScreen(self.context)

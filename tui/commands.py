@@ -50,6 +50,7 @@ EVERYWHERE = (
     Command("runs", ("3",), "Runs", "Show the runs: their curves, and how far they are", group="Go to"),
     Command("inbox", ("4",), "Inbox", "Show what waits for you", group="Go to"),
     Command("models", ("5",), "Models", "Show the models and what they hold of the machine", group="Go to"),
+    Command("lab", ("6",), "Lab", "Ask the core, see how it came to an answer, correct it", group="Go to"),
     Command("help", ("?",), "help", "Show every key and what it does now", bar=True, group="Cockpit"),
     Command("palette", (":", "ctrl+p"), "commands", "Find a command by name", group="Cockpit", listed=False),
     Command("theme", ("t",), "Light or dark", "Change between light and dark", group="Cockpit"),

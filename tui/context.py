@@ -15,6 +15,7 @@ from tui.machine import Sight
 
 if TYPE_CHECKING:
     from state.contract import Sealer
+    from tui.lab.talk import Mind
 
 
 class Said(NamedTuple):
@@ -44,11 +45,13 @@ class Context:
     sealed: Callable[[Callable[[Journal, Sealer], object], str, Callable[[], None] | None], None]
     """The same for a word that is sealed, as approvals are: the word is handed the person's sealer."""
     go: Callable[[str, str], None]
-    """Show a screen (board, ticket, runs, inbox, models, back), at a ticket where one is named."""
+    """Show a screen (board, ticket, runs, inbox, models, lab, back), at a ticket where one is named."""
     start_engine: Callable[[], str]
     """Start the engine beside the screen; why not, or ''."""
     machine: Sight
     """What the models hold of the machine, as last seen."""
+    open_mind: Callable[[], Mind] | None = None
+    """Open what answers in the Lab; called beside the screen when the Lab is shown first."""
     said: Said | None = None
     last_key: float = float("-inf")
     undo: tuple[str, Callable[[Journal], object], str] | None = None

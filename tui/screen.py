@@ -201,6 +201,10 @@ class CockpitScreen(Screen[None], inherit_bindings=False):
         """To the models."""
         self.context.go("models", "")
 
+    def do_lab(self) -> None:
+        """To the Lab."""
+        self.context.go("lab", "")
+
     def do_help(self) -> None:
         """The keys of this screen."""
         from tui.sheets.help import Help

@@ -1,0 +1,263 @@
+"""What is asked of the mind, and what is done with its replies: the part of the Lab's screen below its panes.
+
+Each question is put in the mind's line with what is to be done with its reply; the screen goes on at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from tui.context import Context
+from tui.lab import replies
+from tui.lab.bench import Bench, memory_of
+from tui.lab.replies import Memory, Unclear
+from tui.lab.talk import Talk
+from tui.screen import CockpitScreen
+from tui.sheets.confirm import Confirm
+from tui.sheets.prompt import Prompt
+
+ANSWER, TRACE, MEMORIES = range(3)
+
+
+class Asking(CockpitScreen):
+    """A screen with a mind, a bench for each of its parts, and its memories."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.talk = Talk(context.open_mind, self._bring, context.clock)
+        self.benches: list[Bench] = []
+        self.at = 0
+        self.memories: tuple[Memory, ...] = ()
+        self.chosen = 0
+        """The memory that the cursor is on."""
+        self.page = ANSWER
+        """What the right pane shows."""
+        self.played: float | None = None
+        """When the trace went on last, while it plays."""
+        self._seeds = 0
+
+    def sync(self) -> None:
+        """Show what is there now."""
+        raise NotImplementedError
+
+    @property
+    def bench(self) -> Bench | None:
+        """The part that is chosen."""
+        return self.benches[self.at] if self.at < len(self.benches) else None
+
+    @property
+    def memory(self) -> Memory | None:
+        """The memory that is chosen."""
+        return self.memories[self.chosen] if self.chosen < len(self.memories) else None
+
+    def _bring(self, call: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the cockpit has ended meanwhile
+            self.app.call_from_thread(call)
+
+    def ready(self, status: Mapping[str, Any]) -> None:
+        """The mind is there: keep what lies on the bench for the parts that are still the same."""
+        kept = {bench.part: bench for bench in self.benches}
+        name = self.bench.part.name if self.bench is not None else ""
+        self.benches = [kept.get(part) or Bench(part) for part in replies.parts(status)]
+        names = [bench.part.name for bench in self.benches]
+        self.at = names.index(name) if name in names else 0
+        self._take_memories(status)
+        self.sync()
+
+    def ended(self) -> None:
+        self.played = None
+        for bench in self.benches:
+            bench.mode = "look"
+        self.context.say(self.talk.why or "The mind has ended", "failed")
+        self.sync()
+
+    def do_again(self) -> None:
+        """Start the mind again."""
+        self.talk.start(self.ready, self.ended)
+        self.sync()
+
+    # Asking --------------------------------------------------------------------------------------
+
+    def do_ask(self) -> None:
+        """Ask; while a right answer is typed, teach it."""
+        bench = self.bench
+        if bench is None:
+            return
+        if bench.mode == "correct":
+            self._teach(bench, list(bench.draft))
+            return
+        self._ask(bench)
+
+    def _ask(self, bench: Bench) -> None:
+        try:
+            asked = bench.question()
+        except Unclear as error:
+            bench.problem = str(error)
+            self.context.say(str(error), "waiting")
+            self.sync()
+            return
+        bench.mode, self.played = "look", None
+        if bench.part.task == "latents":
+            then = partial(self._take, bench, lambda reply: bench.take_latent(reply, asked["text"]))
+            self.talk.ask("encode", then, partial(self._wrong, bench), **asked)
+        else:
+            then = partial(self._take, bench, lambda reply: bench.take_answer(reply, asked))
+            self.talk.ask("reflect", then, partial(self._wrong, bench), **asked)
+        if self.page == MEMORIES:
+            self.page = ANSWER
+        self.sync()
+
+    def _take(
+        self, bench: Bench, take: Callable[[Mapping[str, Any]], object], reply: Mapping[str, Any]
+    ) -> None:
+        try:
+            take(reply)
+        except Unclear as error:
+            self._wrong(bench, str(error))
+            return
+        self.sync()
+
+    def _wrong(self, bench: Bench, line: str) -> None:
+        bench.problem = line
+        self.context.say(line, "failed")
+        self.sync()
+
+    def do_new(self) -> None:
+        """A new example."""
+        bench = self.bench
+        if bench is None:
+            return
+        self._seeds += 1
+        seed = (self.context.now() // 1000 + self._seeds) % (1 << 31)
+        then = partial(self._take, bench, lambda reply: bench.take_example(reply, seed))
+        self.talk.ask("example", then, partial(self._wrong, bench), part=bench.part.name, seed=seed)
+        if self.page == MEMORIES:
+            self.page = ANSWER
+        self.sync()
+
+    def do_correct(self) -> None:
+        """Have the right answer said: on a board cell by cell, of a picture in words."""
+        bench = self.bench
+        if bench is None:
+            return
+        if bench.part.task == "board":
+            bench.correct()
+            self.sync()
+            return
+        said = bench.answer.said if bench.answer is not None else ""
+        asked = bench.lines[-1].text
+        about = f"{asked} It said: {said}. A memory learns what you write; the core stays as it is."
+        prompt = Prompt("The right answer", about, partial(self._teach, bench), needed=True)
+        if isinstance(bench.truth, str):
+            prompt.edit.insert(bench.truth)
+        self.show(prompt)
+
+    def _teach(self, bench: Bench, right: list[int] | str) -> None:
+        asked = bench.asked
+        bench.mode = "look"
+        if asked is None:
+            return
+        if bench.part.task == "board" and bench.part.blank in right:
+            self._wrong(bench, "the right answer has empty cells: c goes on with it")
+            return
+        memory = memory_of(self.memories, bench.part)
+        name = memory.name if memory is not None else self._fresh_name(bench)
+
+        def taken(reply: Mapping[str, Any]) -> None:
+            bench.take_corrected(reply, asked)
+            self._look_at_memories()
+
+        self.talk.ask(
+            "correct", partial(self._take, bench, taken), partial(self._wrong, bench),
+            answer=right, memory=name, **asked,
+        )  # fmt: skip
+        self.page = ANSWER
+        self.sync()
+
+    def _fresh_name(self, bench: Bench) -> str:
+        """`default`, or a name after the part where another part's memory has that."""
+        names = {each.name for each in self.memories}
+        return "default" if "default" not in names else f"default-{bench.part.name}"[:40]
+
+    # Memories ------------------------------------------------------------------------------------
+
+    def _take_memories(self, reply: Mapping[str, Any]) -> None:
+        name = self.memory.name if self.memory is not None else ""
+        self.memories = replies.memories(reply)
+        names = [each.name for each in self.memories]
+        self.chosen = names.index(name) if name in names else min(self.chosen, max(0, len(names) - 1))
+
+    def _look_at_memories(self) -> None:
+        self._memory("list", "")
+
+    def _memory(self, op: str, done: str, then: Callable[[], None] | None = None, **fields: str) -> None:
+        def taken(reply: Mapping[str, Any]) -> None:
+            self._take_memories(reply)
+            if done:
+                self.context.say(done, "landed")
+            if then is not None:
+                then()
+            self.sync()
+
+        def wrong(line: str) -> None:
+            self.context.say(line, "failed")
+            self.sync()
+
+        self.talk.ask("memory", taken, wrong, op=op, **fields)
+
+    def _ask_again(self, part: str) -> None:
+        """The same question once more, where it had an answer: a switch shows what it does."""
+        bench = next((each for each in self.benches if each.part.name == part), None)
+        if bench is not None and bench.asked is not None and bench.mode == "look":
+            asked = bench.asked
+            then = partial(self._take, bench, lambda reply: bench.take_answer(reply, asked))
+            self.talk.ask("reflect", then, partial(self._wrong, bench), **asked)
+
+    def do_onoff(self) -> None:
+        """Turn the chosen memory on or off, and ask again."""
+        memory = self.memory
+        if memory is not None:
+            op = "off" if memory.on else "on"
+            done = f"Memory {memory.name} is {op}"
+            self._memory(op, done, partial(self._ask_again, memory.part), name=memory.name)
+
+    def do_undo(self) -> None:
+        """Take the last lesson back: of the chosen memory on its page, else of the part's."""
+        memory = self.memory if self.page == MEMORIES else None
+        if memory is None and self.bench is not None:
+            memory = memory_of(self.memories, self.bench.part)
+        if memory is not None:
+            done = f"Memory {memory.name} forgot its last lesson"
+            self._memory("drop-last", done, partial(self._ask_again, memory.part), name=memory.name)
+
+    def do_copy(self) -> None:
+        """Copy the chosen memory."""
+        memory = self.memory
+        if memory is None:
+            return
+
+        def copy(to: str) -> None:
+            self._memory("copy", f"Memory {memory.name} is copied to {to}", name=memory.name, to=to)
+
+        about = "Letters, digits and dashes. The copy is off until you turn it on."
+        self.show(Prompt(f"Copy the memory {memory.name} to", about, copy, needed=True))
+
+    def do_forget(self) -> None:
+        """Forget the chosen memory, after a question."""
+        memory = self.memory
+        if memory is None:
+            return
+
+        def forget() -> None:
+            done = f"Memory {memory.name} is forgotten"
+            self._memory("forget", done, partial(self._ask_again, memory.part), name=memory.name)
+
+        lessons = f"{memory.lessons} lesson" + ("" if memory.lessons == 1 else "s")
+        about = [
+            f"Its {lessons} are gone with it. What it taught nobody else knows: the core never learned it.",
+            "y makes a copy first; o turns it off and keeps it.",
+        ]
+        self.show(Confirm(self.context, f"Forget the memory {memory.name}?", about, "Forget", forget))
