@@ -18,6 +18,7 @@ BUILT_IN = {
     "provenance": "the data says where it comes from and its files are those it names; a model names it",
     "resumes": "a training run that is killed and started again comes to the same numbers and weights",
     "offline": "a run works with no network, which it tries to reach and cannot",
+    "keeps": "an update of the core loses at most one point in a hundred on any task",
     "regression": "no figure of an evaluation has fallen behind its baseline",
     **GATES,
 }

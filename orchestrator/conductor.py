@@ -36,6 +36,8 @@ from orchestrator.attempt import Attempt, apply
 from orchestrator.checks import Check, resolve
 from orchestrator.config import Config
 from orchestrator.contracts import Contracts
+from orchestrator.core.desk import CoreDesk
+from orchestrator.core.drive import into_force
 from orchestrator.decide import decide, landed_not_followed
 from orchestrator.gates import gate
 from orchestrator.git import GitError, Repo
@@ -198,7 +200,11 @@ class Conductor:
             known=sandbox.policy.programs,
             tools={c.built_in: gate.tool(c.built_in) for c in self._checks(attempt) if c.gate},
             consent=self.consented(),
+            core=self._core().head() if attempt.spec["kind"] == "core" else "",
         )
+
+    def _core(self) -> CoreDesk:
+        return CoreDesk(self.shop.journal, self.shop.workspace, self.shop.contracts.sealer)
 
     def consented(self) -> bool:
         """Whether a person lets commands run here though nothing holds them."""
@@ -289,7 +295,10 @@ class Conductor:
         if done.status == "done" and name["key"].startswith("land:"):
             used = {"id": name["key"].removeprefix("land:")}
             events.append(New("proposal.used", used, self.ticket, self.number))
-        self.shop.write(*events)
+        if done.status == "done" and name["key"].startswith("install:") and self.attempt is not None:
+            events = into_force(self._core(), self.attempt, name["key"].removeprefix("install:"), events[0])
+        if events:
+            self.shop.write(*events)
 
     def _place(self, attempt: Attempt, action: Action, control: Control) -> Place:
         last = 0.0
@@ -319,6 +328,7 @@ class Conductor:
             artifacts=self._artifacts(attempt),
             base=self._base,
             tell=self._tell,
+            core=self._core(),
         )
 
     def _inputs(self, attempt: Attempt) -> dict[str, str]:

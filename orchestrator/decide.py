@@ -282,10 +282,16 @@ def _accept_artifact(attempt: Attempt, checks: Sequence[Check], world: World) ->
     run = attempt.ok("run")
     assert run is not None  # the kind's work is done
     artifact = dict(run.result["artifact"])
-    takes = [Verify(check, "artifact", "", artifact["sha256"], time_left(attempt)) for check in checks]
-    if verdict := _take(attempt, takes, world) or without(attempt, takes, world):
+    if verdict := receipts_of_artifact(attempt, checks, world):
         return verdict
     return _end(attempt, "landed", "", result={"artifact": artifact})
+
+
+def receipts_of_artifact(attempt: Attempt, checks: Sequence[Check], world: World) -> Decision | None:
+    """The next receipt to take on what a run made, the end where one is red; None when all are there."""
+    artifact = attempt.done["run"].result["artifact"]
+    takes = [Verify(check, "artifact", "", artifact["sha256"], time_left(attempt)) for check in checks]
+    return _take(attempt, takes, world) or without(attempt, takes, world)
 
 
 def _take(attempt: Attempt, takes: Sequence[Verify], world: World) -> Decision | None:

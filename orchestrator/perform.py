@@ -37,6 +37,8 @@ from orchestrator.actions import (
 from orchestrator.agent import drive
 from orchestrator.agent.calling import call
 from orchestrator.attempt import Attempt
+from orchestrator.core import drive as core_drive
+from orchestrator.core.steps import Install, Plan, Weigh
 from orchestrator.followup import follow_up
 from orchestrator.git import GitError, Repo, stamp
 from orchestrator.place import Performed, Place, spawn
@@ -281,4 +283,7 @@ _DRIVERS: dict[type[Action], Callable[[Any, Attempt, Place], Performed]] = {
     Probe: drive.probe,
     Back: drive.back,
     Adopt: drive.adopt,
+    Plan: core_drive.plan,
+    Weigh: core_drive.weigh,
+    Install: core_drive.install,
 }

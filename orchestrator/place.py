@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator import worktrees
 from orchestrator.attempt import Attempt
 from orchestrator.checks import Check
+from orchestrator.core.desk import CoreDesk
 from orchestrator.git import Repo, stamp
 from orchestrator.models.base import Service
 from orchestrator.process import Finished
@@ -96,6 +97,7 @@ class Place:
         "",
     )  # why there is none; its commit
     tell: Callable[[str], None] = lambda _: None  # the ticket's line on the board
+    core: CoreDesk | None = None
 
     def worktree(self, attempt: Attempt) -> Path:
         """The attempt's worktree, made again at its last checkpoint if somebody took it away."""

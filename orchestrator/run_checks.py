@@ -19,6 +19,7 @@ from typing import Any
 from orchestrator import comfyui, process, runs, side_runs
 from orchestrator.attempt import Attempt, Outcome
 from orchestrator.checks import Check, within
+from orchestrator.core.weighing import MOST_LOST, losses
 from orchestrator.kinds import eval as eval_kind
 from orchestrator.kinds import train as train_kind
 from orchestrator.models.base import NoModel
@@ -259,6 +260,18 @@ def judge_offline(report: Mapping[str, Any], came: int, work: runs.Result | None
     return Taken(True, f"holds: {how}; {len(tries)} tries from inside were refused, it ran on")
 
 
+# Updates of the core -----------------------------------------------------------------------------------
+
+
+def _keeps(run: Outcome, attempt: Attempt, place: Place) -> Taken:
+    """No task loses more than it may; the kind holds to the same whatever a receipt says."""
+    weighed = attempt.ok("core:weigh")
+    rows = weighed.result["effects"] if weighed else []
+    if lost := losses(run.result["metrics"], rows):
+        return Taken(False, f"it would lose more than {MOST_LOST:.0%}: {'; '.join(lost)}")
+    return Taken(True, f"holds: {len(rows)} figures, none lost more than {MOST_LOST:.0%}")
+
+
 # Evaluation ------------------------------------------------------------------------------------------
 
 
@@ -296,6 +309,7 @@ _CHECKS: dict[tuple[str, str], Callable[[Outcome, Attempt, Place], Taken]] = {
     ("train", "deterministic"): _deterministic,
     ("train", "provenance"): _known_origin,
     ("train", "offline"): _offline,
+    ("core", "keeps"): _keeps,
     ("eval", "deterministic"): _measured_again,
     ("eval", "provenance"): _known_origin,
     ("eval", "offline"): _offline,

@@ -68,6 +68,13 @@ class AlertSettings(_Strict):
     """The voice's language, such as `en` or `de-AT`."""
 
 
+class LabSettings(_Strict):
+    """What the Lab does by itself."""
+
+    propose_after: Annotated[int, Field(ge=0, le=10_000)] = 3
+    """Lessons of one kind after which it proposes an update of the core; 0: never."""
+
+
 def _server(text: str) -> str:
     server(text)
     return text
@@ -81,6 +88,7 @@ class User(_Strict):
     """Model servers as `host:port`, beside those on this machine; the engine reaches no other."""
     approval: ApprovalSettings = ApprovalSettings()
     alerts: AlertSettings = AlertSettings()
+    lab: LabSettings = LabSettings()
 
 
 def path() -> Path:

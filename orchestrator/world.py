@@ -24,6 +24,7 @@ class World:
     consent: bool = False  # a person lets them run without a sandbox, for this run of the engine
     refused: Mapping[str, str] = field(default_factory=dict)
     """Ids of approved proposals whose contract is not accepted, and why."""
+    core: str = ""  # of a ticket that would change it: the version in force, by the words of the journal
     tools: Mapping[str, str] = field(default_factory=dict)
     """Of the ticket's gates: where the program that each needs lies now, '' where it is not there."""
 

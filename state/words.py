@@ -273,6 +273,8 @@ def rollback(
     Raises:
         Refused: nothing of the ticket has landed, or it cannot be sealed.
     """
+    if _card(journal.views, ticket).kind == "core":
+        raise Refused(f"{ticket} changed the core: `jetbox core revert` goes back, bit for bit")
     who = by or person()
     matter = rollback_matter(_landed(journal.views, ticket))
     plan = {"how": f"retry {ticket}", "rehearsed": ""}

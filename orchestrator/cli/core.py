@@ -92,6 +92,35 @@ def adopt(
     return Exit.DONE
 
 
+def propose(
+    memory: Annotated[str, typer.Argument(metavar="[MEMORY]", help="Which working memory.")] = "default",
+    seconds: Annotated[
+        int, typer.Option(min=1, max=86_400, metavar="S", help="CPU seconds that learning may take.")
+    ] = 60,
+    json: Json = False,
+) -> int:
+    """Have the core learn what a working memory knows. It writes a ticket; you are asked when it is measured.
+
+    Example:
+      jetbox core propose
+      jetbox core propose rules --seconds 120
+    """
+    from orchestrator import seals
+    from orchestrator.cli.reading import here
+    from orchestrator.core.propose import propose as ask
+    from state.lock import holder
+
+    workspace = here()
+    ticket = ask(workspace, memory, "asked for by a person", sealer=seals.yours(), seconds=seconds)
+    if json:
+        output.json_object({"ticket": ticket, "memory": memory})
+        return Exit.DONE
+    line(f"tickets/{ticket}.yaml measures it, and then asks you")
+    if holder(workspace.lock) is None:
+        line("No engine runs: `jetbox` or `jetbox run` carries it out")
+    return Exit.DONE
+
+
 def revert(
     digest: Annotated[
         str,
@@ -165,7 +194,7 @@ def verify(json: Json = False) -> int:
     return Exit.DONE if ok else Exit.FAILED
 
 
-VERBS = (("adopt", adopt), ("revert", revert), ("verify", verify))
+VERBS = (("adopt", adopt), ("propose", propose), ("revert", revert), ("verify", verify))
 
 
 def _current(journal: Any, workspace: Any) -> Current:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from state.workspace import Workspace
 
 _SHOWN_DIFF = 200  # lines
+_SHOWN_LAYERS = 8
 
 ProposalId = Annotated[
     str, typer.Argument(metavar="PROPOSAL", help="Its id, or how it begins; `jetbox inbox` lists them.")
@@ -302,6 +303,7 @@ def render(workspace: Workspace, found: Proposal) -> None:
         word = "waiting" if skipped else "green" if receipt["passed"] else "red"
         told = verdict(bool(receipt["passed"]), str(receipt["side"]), skipped)
         line(f"  {told}: {receipt['check']} ({skipped or 'exit {}'.format(receipt['exit'])})", word)
+    _render_core(subject)
     for name, value in subject.get("training", {}).items():
         line(f"  {name:<18} {value}")
     for program in subject.get("new", {}).get("programs", ()):
@@ -324,6 +326,25 @@ def render(workspace: Workspace, found: Proposal) -> None:
     if found.diff:
         _render_diff(workspace, subject, found.diff)
     line(f"  digest   {found.digest}")
+
+
+def _render_core(subject: dict[str, Any]) -> None:
+    """Of an update of the core: why, what it does to each task, and what it changes in which layers."""
+    if "core" not in subject or "expected_effects" not in subject:
+        return
+    line(f"  from     {str(subject['before'])[:12]} to {str(subject['core'])[:12]}, part {subject['part']}")
+    line(f"  because  {subject['rationale']}")
+    line("  expected effects", "head")
+    for row in subject["expected_effects"]:
+        before, after = float(row["before"]), float(row["after"])
+        role = "drop" if after < before else ""
+        line(f"    {row['task']}, {row['measure']}: {before:.4g} to {after:.4g} on {row['rows']} rows", role)
+    line("  largest differences", "head")
+    for row in subject["difference"][:_SHOWN_LAYERS]:
+        shape = "x".join(map(str, row["shape"]))
+        line(f"    {row['layer']} ({shape}): {row['share']:.2%} of its norm, at most {row['largest']:.3g}")
+    if (rest := len(subject["difference"]) - _SHOWN_LAYERS) > 0:
+        line(f"    and {rest} more layers")
 
 
 def _render_diff(workspace: Workspace, subject: dict[str, Any], blob: str) -> None:
