@@ -82,6 +82,7 @@ class Cockpit(App[None], inherit_bindings=False):
             start_engine=self.start_engine,
             machine=Sight(self.workspace.machine),
             open_mind=open_mind,
+            examine=self.examine,
         )
         self._start_engine = start_engine
         self._sealer = sealer
@@ -265,6 +266,26 @@ class Cockpit(App[None], inherit_bindings=False):
                 word(journal, sealer)
 
         self.speak(write, done, then)
+
+    def examine(self, look: Callable[[Journal, Sealer], object], then: Callable[[object], None]) -> None:
+        """Look at what seals stand behind, on a connection of its own that writes nothing."""
+
+        def work() -> None:
+            from state.approval_key import KeySealer
+            from state.contract import SealError
+
+            try:
+                journal = Journal.read(self.workspace.journal)
+                try:
+                    found = look(journal, self._sealer() if self._sealer else KeySealer())
+                finally:
+                    journal.close()
+            except (JournalError, SealError, OSError) as error:
+                self._from_thread(partial(self.say, str(error), "failed"))
+            else:
+                self._from_thread(partial(then, found))
+
+        threading.Thread(target=work, name="examine", daemon=True).start()
 
     def _on_terminal(self, work: Callable[[], object]) -> None:
         from state.words import Refused

@@ -26,6 +26,10 @@ class Said(NamedTuple):
     at: float
 
 
+def _nowhere(look: object, then: object) -> None:
+    """There is nothing to look at."""
+
+
 @dataclass
 class Context:
     """Shared by the app and its screens; the app fills in how to speak and where to go."""
@@ -52,6 +56,8 @@ class Context:
     """What the models hold of the machine, as last seen."""
     open_mind: Callable[[], Mind] | None = None
     """Open what answers in the Lab; called beside the screen when the Lab is shown first."""
+    examine: Callable[[Callable[[Journal, Sealer], object], Callable[[object], None]], None] = _nowhere
+    """Look, beside the screen, at what a person's seals stand behind: what to look at, what to do with it."""
     said: Said | None = None
     last_key: float = float("-inf")
     undo: tuple[str, Callable[[Journal], object], str] | None = None

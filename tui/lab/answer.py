@@ -38,7 +38,7 @@ def percent(value: float) -> str:
     return "<1 %" if rounded == 0 and value > 0 else f"{rounded} %"
 
 
-def answer(look: Look, bench: Bench, cells: int, waiting: bool) -> list[Line]:
+def answer(look: Look, bench: Bench, cells: int, waiting: bool, core: str = "") -> list[Line]:
     """What was answered, how sure, by whom, and how well it hangs together."""
     page = Page(look, cells)
     page.lines = []
@@ -54,7 +54,7 @@ def answer(look: Look, bench: Bench, cells: int, waiting: bool) -> list[Line]:
         _takes(page, bench)
         return page.lines
     if bench.corrected is not None:
-        _corrected(page, bench)
+        _corrected(page, bench, core)
     _said(page, bench, found)
     _together(page, found)
     if found.others:
@@ -111,7 +111,7 @@ def _measured(page: Page, name: str, value: float) -> None:
     )
 
 
-def _corrected(page: Page, bench: Bench) -> None:
+def _corrected(page: Page, bench: Bench, core: str) -> None:
     look, found = page.look, bench.corrected
     assert found is not None
     page.title("Corrected", "landed")
@@ -128,11 +128,11 @@ def _corrected(page: Page, bench: Bench) -> None:
     ]
     page.text(f"before {chances[0]}, after {chances[1]}; learned in {_seconds(found.seconds)}", "muted")
     if found.unchanged:
-        page.item(look.g.tick, "landed", "core unchanged (same hash before and after)")
+        page.item(look.g.tick, "landed", f"core unchanged ({core[:12]})" if core else "core unchanged")
     else:
-        page.item(look.g.cross, "failed", "the mind does not say that the core is unchanged: v shows it")
+        page.item(look.g.cross, "failed", "the mind does not say that the core is unchanged: w shows it")
     told = f"{found.memory.right} of {_some(found.memory.lessons, 'lesson')} right"
-    page.item(look.g.dot, "muted", f"memory {found.memory.name}: {told}. u takes the last one back")
+    page.item(look.g.dot, "muted", f"memory {found.memory.name}: {told}; u takes it back")
     if found.proposed:
         page.item(look.g.warn, "review", f"It recurs: {found.proposed} proposes it for the core (4: Inbox)")
     page.gap()
@@ -198,14 +198,14 @@ def memories(look: Look, found: Sequence[Memory], at: int, cells: int) -> list[L
         here = number == at
         back = "raised" if here else "card"
         state, role, word = ("done", "landed", "on") if each.on else ("stopped", "muted", "off")
-        name = fit(look.clip(each.name, 20), 21)
+        name = fit(look.clip(each.name, 15), 16)
         page.lines.append(
             [
                 (look.g.edge, look("accent" if here else role, back, bold=here)),
                 (f" {look.glyph(state)} {word:<3} ", look(role, back, bold=True)),
                 (name, look("text", back, bold=here)),
                 (
-                    fit(look.clip(f"for {each.part}", max(8, cells - 34)), max(8, cells - 31)),
+                    fit(look.clip(f"for {each.part}", max(8, cells - 28)), max(8, cells - 26)),
                     look("muted", back),
                 ),
             ]

@@ -8,18 +8,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from state.core import Current, verified
+from state.journal import Journal
 from tui.context import Context
+from tui.lab import core as versions
 from tui.lab import replies
 from tui.lab.bench import Bench, memory_of
 from tui.lab.replies import Memory, Unclear
 from tui.lab.talk import Talk
 from tui.screen import CockpitScreen
-from tui.sheets.confirm import Confirm
+from tui.sheets.confirm import Confirm, TypeToConfirm
 from tui.sheets.prompt import Prompt
 
-ANSWER, TRACE, MEMORIES = range(3)
+if TYPE_CHECKING:
+    from state.contract import Sealer
+
+ANSWER, TRACE, MEMORIES, CORE = range(4)
 
 
 class Asking(CockpitScreen):
@@ -33,6 +39,12 @@ class Asking(CockpitScreen):
         self.memories: tuple[Memory, ...] = ()
         self.chosen = 0
         """The memory that the cursor is on."""
+        self.core: Current | None = None
+        """The versions, as last looked at."""
+        self.back_to = 0
+        """The version that the cursor is on, of those to go back to."""
+        self.answers = ""
+        """The core that the mind holds."""
         self.page = ANSWER
         """What the right pane shows."""
         self.played: float | None = None
@@ -65,6 +77,7 @@ class Asking(CockpitScreen):
         names = [bench.part.name for bench in self.benches]
         self.at = names.index(name) if name in names else 0
         self._take_memories(status)
+        self.answers = replies.text(status.get("core"), 64)
         self.sync()
 
     def ended(self) -> None:
@@ -106,7 +119,7 @@ class Asking(CockpitScreen):
         else:
             then = partial(self._take, bench, lambda reply: bench.take_answer(reply, asked))
             self.talk.ask("reflect", then, partial(self._wrong, bench), **asked)
-        if self.page == MEMORIES:
+        if self.page in (MEMORIES, CORE):
             self.page = ANSWER
         self.sync()
 
@@ -134,7 +147,7 @@ class Asking(CockpitScreen):
         seed = (self.context.now() // 1000 + self._seeds) % (1 << 31)
         then = partial(self._take, bench, lambda reply: bench.take_example(reply, seed))
         self.talk.ask("example", then, partial(self._wrong, bench), part=bench.part.name, seed=seed)
-        if self.page == MEMORIES:
+        if self.page in (MEMORIES, CORE):
             self.page = ANSWER
         self.sync()
 
@@ -151,7 +164,7 @@ class Asking(CockpitScreen):
         asked = bench.lines[-1].text
         about = f"{asked} It said: {said}. A memory learns what you write; the core stays as it is."
         prompt = Prompt("The right answer", about, partial(self._teach, bench), needed=True)
-        if isinstance(bench.truth, str):
+        if isinstance(bench.truth, str) and bench.truth != said:
             prompt.edit.insert(bench.truth)
         self.show(prompt)
 
@@ -261,3 +274,58 @@ class Asking(CockpitScreen):
             "y makes a copy first; o turns it off and keeps it.",
         ]
         self.show(Confirm(self.context, f"Forget the memory {memory.name}?", about, "Forget", forget))
+
+    # The core --------------------------------------------------------------------------------------
+
+    def look_at_core(self) -> None:
+        """Read the versions, and hold the one in force against its digest."""
+        workspace = self.context.workspace
+
+        def look(journal: Journal, sealer: Sealer) -> object:
+            return verified(journal, workspace, sealer)
+
+        def found(core: object) -> None:
+            if isinstance(core, Current):
+                self.core = core
+                self.back_to = min(self.back_to, max(0, len(versions.earlier(core)) - 1))
+                self.sync()
+
+        self.context.examine(look, found)
+
+    def do_revert(self) -> None:
+        """Go back to the chosen version, after the beginning of its name was typed."""
+        earlier = versions.earlier(self.core)
+        if self.back_to >= len(earlier):
+            return
+        digest = earlier[self.back_to].core
+        workspace, short = self.context.workspace, digest[:6]
+
+        def word(journal: Journal, sealer: Sealer) -> object:
+            from state import core_words
+
+            signoff = f"v {short}, the Lab"
+            return core_words.revert(journal, workspace, digest, sealer=sealer, signoff=signoff)
+
+        def write() -> None:
+            self.context.sealed(word, f"Core {digest[:12]} is in force again", self._reverted)
+
+        about = [
+            f"Core {digest[:12]} answers again, bit for bit as it was; the one in force now is kept, and one"
+            " can go back to it too. It is sealed with your key and written down.",
+            "A memory that was made over another core learns its lessons again.",
+        ]
+        self.show(
+            TypeToConfirm(self.context, f"Go back to core {digest[:12]}?", about, "Go back", short, write)
+        )
+
+    def _reverted(self) -> None:
+        """Called beside the screen, when the word is written."""
+
+        def anew() -> None:
+            self.look_at_core()
+            if self.talk.state in ("ready", "ended"):
+                self.talk.close()
+                self.talk.start(self.ready, self.ended)
+            self.sync()
+
+        self._bring(anew)

@@ -56,8 +56,8 @@ def _scene(look: Look, bench: Bench, cells: int, lines: int) -> list[Line]:
                 objects.append(scene.parse(edit.text, part))
             except Unclear as error:
                 wrong[number] = str(error)
-    room = lines - len(bench.lines) - 2
-    side = max(12, min(cells - 3, 2 * room, 48)) // 2 * 2
+    room = lines - len(bench.lines) - 1  # for the lines and what is said of them
+    side = max(12, min(cells - 3, 2 * room, 48)) // 6 * 6
     found: list[Line] = picture.drawn(look, scene.raster(objects, part, side))
     at = bench.at if bench.mode == "edit" else -1
     for number in range(part.most):

@@ -106,7 +106,7 @@ def raster(objects: Sequence[Object], part: Part, side: int) -> list[list[str]]:
         at = part.places.index(each["cell"])
         x, y = (at % across + 0.5) * cell, (at // across + 0.5) * cell
         large = each.get("size") != "small"
-        reach = cell * (0.46 if large else 0.32)
+        reach = cell * (0.48 if large else 0.36)
         for row in range(max(0, int(y - cell / 2)), min(side, math.ceil(y + cell / 2))):
             for column in range(max(0, int(x - cell / 2)), min(side, math.ceil(x + cell / 2))):
                 u, v = (column + 0.5 - x) / reach, (row + 0.5 - y) / reach
@@ -128,7 +128,7 @@ def _inside(shape: str, x: float, y: float) -> bool:
         a, b = abs(x), abs(y)
         return (a <= 1 and b <= 0.34) or (a <= 0.34 and b <= 1)
     if shape == "ring":
-        return 0.5 <= math.hypot(x, y) <= 1
+        return 0.45 <= math.hypot(x, y) <= 1
     if shape == "star":
         return sum(x * tx + y * ty > 0.38 for tx, ty in _TIPS) <= 1
     return max(abs(x), abs(y)) <= 0.9  # a square, and what is not known

@@ -16,12 +16,13 @@ from textual.widget import Widget
 from tui.commands import MOVING, Command
 from tui.context import Context
 from tui.lab import answer, question
-from tui.lab.asking import ANSWER, MEMORIES, TRACE, Asking
-from tui.lab.bench import memory_of
+from tui.lab import core as versions
+from tui.lab.asking import ANSWER, CORE, MEMORIES, TRACE, Asking
+from tui.lab.bench import Bench, memory_of
 from tui.lines import Line, Lines, Text
 from tui.tabs import TabBar
 
-_TABS = ("Answer", "Trace", "Memories")
+_TABS = ("Answer", "Trace", "Memories", "Core")
 _PLAY = 0.35
 """Seconds that a cycle stays while the trace plays."""
 _LEFT = (36, 64)  # cells of the question, at least and at most
@@ -38,7 +39,7 @@ class LabScreen(Asking):
         Command("edit", ("e",), "edit", "Change the question: cells, objects, words", bar=True),
         Command("new", ("n",), "new", "A new example, with its true answer", bar=True),
         Command("correct", ("c",), "correct", "Say the right answer: a memory learns it", bar=True),
-        Command("tab:1", ("tab",), "page", "Answer, trace, memories", bar=True),
+        Command("tab:1", ("tab",), "page", "Answer, trace, memories, core", bar=True),
         Command("part", ("p",), "part", "The next part of the core", bar=True),
         Command("memories", ("m",), "memories", "The memories", bar=True),
         Command("undo", ("u",), "take back", "Take the last correction back"),
@@ -48,6 +49,8 @@ class LabScreen(Asking):
         Command("cycle:-1", ("[",), "cycle back", "What it would have answered a cycle before"),
         Command("cycle:1", ("]",), "next cycle", "What it would have answered a cycle later"),
         Command("play", ("space",), "play", "Play the cycles"),
+        Command("core", ("w",), "core", "The versions of the core: which is in force, what was refused"),
+        Command("revert", ("v",), "go back", "Go back to an earlier version of the core, with your seal"),
         Command("again", ("R",), "start the mind", "Start the mind again"),
         Command("tab:-1", ("shift+tab",), "page before", "The page before", group="Move", listed=False),
         *MOVING,
@@ -94,22 +97,24 @@ class LabScreen(Asking):
                 return "the core has one part"
             if verb == "undo" and memory_of(self.memories, bench.part) is None:
                 return "nothing was corrected"
+        if verb == "revert" and not versions.earlier(self.core):
+            return "w shows the versions first" if self.core is None else "there is no earlier version"
         if verb in ("cycle", "play") and (bench is None or not bench.trace):
             return "there is no trace: enter asks"
         return super().why_not(name)
 
     def in_bar(self) -> Sequence[tuple[Command, str]]:
         """As everywhere, with the keys of what is open."""
-        found = list(super().in_bar())
+        found = [each for each in super().in_bar() if each[0].name != "engine"]  # the mind needs no engine
         bench = self.bench
         if self.talk.state != "ready":
-            again = self._keys["R"]
-            return [(again, self.why_not("again")), *found[-1:]]
+            keys = [self._keys[key] for key in ("R", "w", *("v" if self.page == CORE else ""))]
+            return [*((each, self.why_not(each.name)) for each in keys), *found[-1:]]
         if bench is not None and bench.mode != "look":
             does = "teach" if bench.mode == "correct" else "ask"
             escape = replace(self._keys["escape"], keys=("escape",), label="done")
             return [(replace(self._keys["enter"], label=does), ""), (escape, ""), *found[-1:]]
-        extra = {TRACE: ("[", "]", "space"), MEMORIES: ("o", "y", "x", "u")}.get(self.page, ())
+        extra = {TRACE: ("[", "]", "space"), MEMORIES: ("o", "y", "x", "u"), CORE: ("v",)}.get(self.page, ())
         if extra:
             own = [(self._keys[key], self.why_not(self._keys[key].name)) for key in extra]
             found = [found[0], *own, *found[1:]]
@@ -152,8 +157,12 @@ class LabScreen(Asking):
         talk, bench, look = self.talk, self.bench, self.context.look
         asks = talk.state == "ready" and bench is not None
         self._side.display = asks
-        self.tabs.display = asks
-        if not asks or bench is None:
+        self.tabs.at = self.page
+        if not asks and self.page == CORE:
+            self.tabs.note = ()
+            self.right.show(Text(self._page), keep=True)
+        elif not asks or bench is None:
+            self.tabs.note = ()
             seconds = self.context.clock() - talk.since
             state = talk.state if talk.state != "ready" else "empty"
             page = partial(
@@ -161,22 +170,24 @@ class LabScreen(Asking):
                 opened=talk.opened,
             )  # fmt: skip
             self.right.show(Text(lambda cells: page(cells)), keep=True)
-            self.sync_bars()
-            return
+        else:
+            self._show_bench(bench)
+        self.tabs.sync()
+        self.sync_bars()
+
+    def _show_bench(self, bench: Bench) -> None:
+        look, talk = self.context.look, self.talk
         across = self.size.width
         self._side.styles.max_width = _LEFT[1]
         self._side.styles.width = max(_LEFT[0], min(_LEFT[1], across * 45 // 100))
         self.part_bar.names = [each.part.name for each in self.benches]
         self.part_bar.at = self.at
         self.part_bar.sync()
-        self.tabs.at = self.page
         cycle = f"cycle {bench.cycle + 1} of {len(bench.trace)} " if bench.cycle >= 0 else ""
         asking = f"asking{look.g.ellipsis} " if talk.waiting else cycle
         self.tabs.note = ((asking, look("waiting" if talk.waiting else "review")),)
-        self.tabs.sync()
         self.left.show(Text(self._question), keep=True)
         self.right.show(Text(self._page), keep=True)
-        self.sync_bars()
 
     def _question(self, cells: int) -> list[Line]:
         assert self.bench is not None
@@ -184,6 +195,9 @@ class LabScreen(Asking):
 
     def _page(self, cells: int) -> list[Line]:
         bench, look = self.bench, self.context.look
+        if self.page == CORE:
+            now = self.context.now()
+            return versions.page(look, self.core, self.answers, self.back_to, cells, now)
         assert bench is not None
         if self.page == TRACE:
             from tui.lab import trace
@@ -191,12 +205,14 @@ class LabScreen(Asking):
             return trace.trace(look, bench, cells, self.right.size.height)
         if self.page == MEMORIES:
             return answer.memories(look, self.memories, self.chosen, cells)
-        return answer.answer(look, bench, cells, bool(self.talk.waiting))
+        return answer.answer(look, bench, cells, bool(self.talk.waiting), self.answers)
 
     def _open_tab(self, at: int) -> None:
         if at != self.page:
             self.page = at
             self.right.show(None)
+            if at == CORE:
+                self.look_at_core()
         self.sync()
 
     def _to_part(self, at: int) -> None:
@@ -237,6 +253,9 @@ class LabScreen(Asking):
         if self.page == MEMORIES and self.memories:
             self.chosen = max(0, min(len(self.memories) - 1, self.chosen + int(by)))
             self.sync()
+        elif self.page == CORE and len(back := versions.earlier(self.core)) > 1:
+            self.back_to = max(0, min(len(back) - 1, self.back_to + int(by)))
+            self.sync()
         else:
             self.right.move(int(by))
 
@@ -255,6 +274,10 @@ class LabScreen(Asking):
     def do_memories(self) -> None:
         """The memories, and back."""
         self._open_tab(ANSWER if self.page == MEMORIES else MEMORIES)
+
+    def do_core(self) -> None:
+        """The versions of the core, and back."""
+        self._open_tab(ANSWER if self.page == CORE else CORE)
 
     def do_part(self) -> None:
         """The next part."""
@@ -275,7 +298,7 @@ class LabScreen(Asking):
     def _step(self, by: int) -> None:
         if self.bench is not None:
             self.bench.step(by)
-            if self.page == MEMORIES:
+            if self.page in (MEMORIES, CORE):
                 self.page = TRACE
             self.sync()
 
@@ -303,7 +326,7 @@ class LabScreen(Asking):
 
     def do_back(self) -> None:
         """From another page to the answer, from there to the board."""
-        if self.page != ANSWER and self.talk.state == "ready":
+        if self.page != ANSWER:
             self._open_tab(ANSWER)
         else:
             super().do_back()
