@@ -207,7 +207,7 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def plain(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        reason = {404: "path", 405: "method"}.get(error.status_code, "request")
+        reason = {400: "json", 404: "path", 405: "method"}.get(error.status_code, "request")
         return _wrong(error.status_code, reason, str(error.detail), error.headers)
 
     @app.exception_handler(Exception)

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import h11
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.web import updates
@@ -39,6 +39,10 @@ HEADERS = 10.0
 """Seconds for the head of a request, from the connection or from the answer before."""
 _IDLE = 5  # seconds that a connection without a request is kept
 _LEAVING = 3  # seconds for requests that are under way when it ends
+
+
+Mount = Callable[[FastAPI, Desk], Mapping[str, str]]
+"""Adds pages to the application; their paths, the first page first, with the policy (CSP) of each."""
 
 
 class CannotServe(Exception):
@@ -67,18 +71,35 @@ def serve(
     started: Callable[[Serving], None],
     *,
     say: Callable[[str], None],
-    desk: Desk | None = None,
-    mount: Callable[[Any, Desk], Mapping[str, str]] | None = None,
+    mount: Mount | None = None,
 ) -> None:
-    """Serve until ctrl-c or SIGTERM.
+    """Serve until ctrl-c or SIGTERM; `started` is told once, when it listens.
+
+    Raises:
+        CannotServe: the port is taken, or this workspace is served already.
+    """
+    with prepared(workspace, port, say=say, mount=mount) as (serving, run):
+        started(serving)
+        run.run()
+
+
+@contextlib.contextmanager
+def prepared(
+    workspace: Workspace,
+    port: int,
+    *,
+    say: Callable[[str], None],
+    desk: Desk | None = None,
+    mount: Mount | None = None,
+) -> Iterator[tuple[Serving, Server]]:
+    """All that is needed to serve; it listens already, and answers while the server runs.
 
     Args:
         workspace: whose.
         port: to listen on; 0: one that is free.
-        started: told once, when it listens.
         say: told of refusals, now and then.
         desk: the services; those of the workspace where it is left out.
-        mount: adds pages to the application, and names their paths with the policy (CSP) of each.
+        mount: adds pages.
 
     Raises:
         CannotServe: the port is taken, or this workspace is served already.
@@ -87,29 +108,25 @@ def serve(
     if not lock.acquire():
         pid = holder(lock.path)
         raise CannotServe(f"this workspace is served already{f' (process {pid})' if pid else ''}")
-    try:
-        with listening(port) as sockets:
-            port = sockets[0].getsockname()[1]
-            keys, own = Keys(), desk or Desk(workspace)
-            feed = Feed(own)
-            try:
-                app = build(own, feed)
-                pages = mount(app, own) if mount else {}
-                guarded = Guard(app, port, keys, pages=pages, refused=_teller(own, say))
-                with _written(token_file(workspace), keys.token):
-                    own.warm()
-                    address = f"http://127.0.0.1:{port}"
-                    link = f"{address}/?token={keys.link()}" if pages else ""
-                    started(Serving(address, keys.token, token_file(workspace), link))
-                    server(guarded, feed, own).run(sockets=sockets)
-            finally:
-                feed.close()
-                own.close()
-    finally:
-        lock.release()
+    with contextlib.ExitStack() as stack:
+        stack.callback(lock.release)
+        sockets = stack.enter_context(listening(port))
+        keys, own = Keys(), desk or Desk(workspace)
+        stack.callback(own.close)
+        feed = Feed(own)
+        stack.callback(feed.close)
+        port = sockets[0].getsockname()[1]
+        app = build(own, feed)
+        pages = mount(app, own) if mount else {}
+        guarded = Guard(app, port, keys, pages=pages, refused=_teller(own, say))
+        stack.enter_context(_written(token_file(workspace), keys.token))
+        own.warm()
+        address = f"http://127.0.0.1:{port}"
+        link = f"{address}/?token={keys.link()}" if pages else ""
+        yield Serving(address, keys.token, token_file(workspace), link), server(guarded, feed, own, sockets)
 
 
-def server(app: App, feed: Feed, desk: Desk) -> Server:
+def server(app: App, feed: Feed, desk: Desk, sockets: list[socket.socket]) -> Server:
     """What serves a guarded application."""
     config = uvicorn.Config(
         app,
@@ -126,15 +143,21 @@ def server(app: App, feed: Feed, desk: Desk) -> Server:
         timeout_graceful_shutdown=_LEAVING,
         backlog=CONNECTIONS,
     )
-    return Server(config, feed, desk)
+    return Server(config, feed, desk, sockets)
 
 
 class Server(uvicorn.Server):
     """Ends whoever follows and whoever waits before it waits for them itself."""
 
-    def __init__(self, config: uvicorn.Config, feed: Feed, desk: Desk) -> None:
+    def __init__(
+        self, config: uvicorn.Config, feed: Feed, desk: Desk, listening: list[socket.socket]
+    ) -> None:
         super().__init__(config)
-        self._feed, self._desk = feed, desk
+        self._feed, self._desk, self._listening = feed, desk, listening
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until it is told to end."""
+        super().run(sockets or self._listening)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Told by a signal: it is the way to end it, so nothing is raised for it afterwards."""

@@ -8,11 +8,14 @@ each refusal stands in the journal as `core.refused`.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import seals
+from orchestrator.core import memory as memories
+from orchestrator.core import propose as proposing
 from orchestrator.web.desk import Desk, Sorry
 from orchestrator.web.shapes import Applied
 from state import core, core_words
@@ -96,8 +99,19 @@ def _looked(desk: Desk, proposal: str, digest: str) -> str:
 
 
 def propose(desk: Desk, memory: str, why: str) -> str:
-    """The id of the ticket that proposes to take a memory into the core."""
-    raise Sorry(503, "missing", "updates can't be proposed here yet")
+    """The id of the ticket that proposes to take a memory into the core; the same where it waits already."""
+    if not desk.workspace.journal.exists():
+        raise Sorry(409, "core", core.Current(None, core.Standing()).why)
+    if not memories.folder(desk.workspace, memory).is_dir():
+        raise Sorry(404, "memory", f"no memory {memory}: GET /memories lists them")
+    try:
+        return proposing.propose(desk.workspace, memory, why, by=desk.by)
+    except core.CoreRefused as refused:  # it is on record
+        raise Sorry(409, "core", str(refused)) from None
+    except TicketError as error:
+        raise Sorry(503, "ticket", str(error)) from None
+    except (JournalError, sqlite3.Error) as error:
+        raise Sorry(503, "journal", str(error)) from None
 
 
 def on_record(desk: Desk, what: str, why: str) -> None:
