@@ -30,9 +30,9 @@ from tickets.lifecycle import PROPOSALS, Answer
 
 CORE_JSON = "core.json"
 META, WEIGHTS = "checkpoint.json", "model.safetensors"
-MAX_CORE = 4 * 1024 * 1024  # bytes of core.json
+MAX_CORE = 1024 * 1024  # bytes of core.json
 MAX_META = 4 * 1024 * 1024  # bytes of a part's checkpoint.json, as for who reads it
-MAX_WEIGHTS = 64 << 30  # bytes of a part's weights: no bound on memory, they are read in blocks
+MAX_WEIGHTS = 4 << 30  # bytes of a part's weights
 WHY = ("adopt", "update", "revert")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1024 * 1024

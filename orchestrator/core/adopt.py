@@ -102,7 +102,7 @@ def source(name: str, path: Path, workspace: Workspace, journal: Journal) -> Sou
         CoreRefused: there is none, it was altered, or it is of a run that did not land.
     """
     if not is_name(name):
-        raise CoreRefused(f"{name:.60} is no name for a part: letters, digits, - and _, 48 at most")
+        raise CoreRefused(f"{name:.60} is no name for a part: small letters, digits and -, 40 at most")
     if (path / core.META).is_file():
         return checkpoint(path)
     folder = _run(path, workspace)

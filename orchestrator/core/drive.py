@@ -47,7 +47,7 @@ def plan(action: Plan, attempt: Attempt, place: Place) -> Performed:
             raise CoreRefused(f"the memory {found.name} is about the part {found.part}, not about {part}")
         if why := core.denials(desk.journal).get((found.digest, now.version.digest)):
             raise CoreRefused(propose.denied(found.name, why))
-        given = place.workspace.run(attempt.ticket, attempt.number) / "given" / "memory"
+        given = place.workspace.run(attempt.ticket, attempt.number) / "given" / found.name
         files = memories.snapshot(found, given)
     except CoreRefused as error:
         return _refused(desk, attempt, f"update from the memory {action.memory}", error)

@@ -20,7 +20,7 @@ from state.core_parse import is_name
 from state.run_events import open_regular
 from state.workspace import Workspace
 
-MEMORY_JSON, ARRAYS = "memory.json", "memory.safetensors"
+MEMORY_JSON = "memory.json"
 _MOST = 256 * 1024 * 1024  # bytes of memory.json: lessons may hold pictures
 _MOST_ARRAYS = 4 << 30
 
@@ -40,6 +40,11 @@ class Memory:
     """Of each lesson its kind in a word, and when it was given (ms; 0 where that is not known)."""
     lessons_digest: str
     folder: Path
+
+    @property
+    def file(self) -> str:
+        """The file of its arrays, which bears the beginning of their checksum."""
+        return f"{self.arrays[:32]}.safetensors"
 
     def kinds(self, since: int = 0) -> dict[str, int]:
         """How many lessons of each kind were given since then; those without a date are old."""
@@ -67,7 +72,7 @@ def read(workspace: Workspace, name: str) -> Memory:
     if not where.is_dir() or where.is_symlink():
         raise CoreRefused(f"no memory {name}: `jetbox lab memory list` shows those there are")
     found = _read(where, name)
-    if core.hashed(where / ARRAYS, _MOST_ARRAYS)[0] != found.arrays:
+    if core.hashed(where / found.file, _MOST_ARRAYS)[0] != found.arrays:
         raise CoreRefused(f"the memory {name} was altered, or is being written: try again")
     return found
 
@@ -83,6 +88,8 @@ def _read(where: Path, name: str) -> Memory:
             raise CoreRefused(f"the memory {name} is of schema {body['schema']!r:.20}; this Jetbox reads 1")
         if body["name"] != name or not is_name(body["part"]) or not core.is_digest(body["core"]):
             raise ValueError("it does not say whose it is")
+        if body["arrays"] == "":
+            raise CoreRefused(f"the memory {name} has learned nothing over this core yet")
         if not core.is_digest(body["arrays"]):
             raise ValueError("it does not name its arrays")
         lessons = tuple(_lessons(body["lessons"], str(body["part"])))
@@ -117,7 +124,7 @@ def snapshot(found: Memory, target: Path) -> dict[str, str]:
     target.mkdir(parents=True)
     with open_regular(found.folder / MEMORY_JSON) as file:
         durable.replace(target / MEMORY_JSON, file.read(_MOST + 1))
-    copy(found.folder / ARRAYS, target / ARRAYS, found.arrays)
+    copy(found.folder / found.file, target / found.file, found.arrays)
     if _read(target, found.name).digest != found.digest:
         raise CoreRefused(f"the memory {found.name} learned something meanwhile: try again")
-    return {MEMORY_JSON: core.hashed(target / MEMORY_JSON, _MOST)[0], ARRAYS: found.arrays}
+    return {MEMORY_JSON: core.hashed(target / MEMORY_JSON, _MOST)[0], found.file: found.arrays}

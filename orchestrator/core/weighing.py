@@ -71,7 +71,7 @@ def losses(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
     `metrics` has `old_before` and `old_after`, over all that the part could before.
     """
     before, after = metrics.get("old_before"), metrics.get("old_after")
-    if not _finite(before) or not _finite(after):
+    if before is None or after is None or not _finite(before) or not _finite(after):
         return ["it was not measured what becomes of the old tasks"]
     named = [("old tasks", before, after)]
     named += [

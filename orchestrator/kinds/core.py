@@ -33,7 +33,7 @@ KEEPS = Check(name="keeps", built_in="keeps")
 """The check that every update is held to, whatever its ticket's `accept` says or leaves out."""
 CHANGED = "the core has changed: it is measured anew"
 _SHOWN = 64  # layers in a proposal; the file that is pinned has all
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
 class CoreOptions(Options):
