@@ -2,8 +2,8 @@
 
 AUROC is the chance that a right answer has the higher value of a right and a wrong one (ties count half;
 Fawcett 2006), Brier the mean squared distance of the value to the truth (Brier 1950), and the expected
-calibration error the mean distance of value and accuracy over ten bins of equal width (Guo et al., arXiv
-1706.04599).
+calibration error the mean distance of value and accuracy over bins of equal width, ten where no other number
+is asked for (Guo et al., arXiv 1706.04599).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def brier(probability: np.ndarray, right: np.ndarray) -> float:
     return float(np.mean(np.square(probability.astype(np.float64) - right)))
 
 
-def calibration_error(probability: np.ndarray, right: np.ndarray) -> float:
-    """The expected calibration error of probabilities [N] for bool [N]; 0 is best."""
-    bins = np.clip((probability * _BINS).astype(int), 0, _BINS - 1)
+def calibration_error(probability: np.ndarray, right: np.ndarray, bins: int = _BINS) -> float:
+    """The expected calibration error of probabilities [N] for bool [N], over that many bins; 0 is best."""
+    places = np.clip((probability * bins).astype(int), 0, bins - 1)
     total = 0.0
-    for number in range(_BINS):
-        rows = bins == number
+    for number in range(bins):
+        rows = places == number
         if rows.any():
             total += abs(float(probability[rows].mean()) - float(right[rows].mean())) * float(rows.mean())
     return total

@@ -28,6 +28,8 @@ ANSWER = 60.0
 """Seconds that a reply may take where the caller names no other limit; a correction learns for some."""
 CHANGES = ("correct", "memory")
 """What is not asked again by itself after the host ended: it may have been done."""
+NO_CORE = "no core yet: `jetbox core adopt NAME=RUN` takes a trained model as its first version"
+_LETTING = 40.0  # seconds that a host may take to finish a correction after it was told to end
 _PAUSE = 30.0  # seconds after two ends in a row
 
 Finder = Callable[[], Sequence[str]]
@@ -42,6 +44,7 @@ class Mind:
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._falls, self._fell, self._closed = 0, 0.0, False
+        self._retired: list[Link] = []
         self._workspace: Workspace | None = None
 
     @classmethod
@@ -101,13 +104,19 @@ class Mind:
         """End the host, so that the next question is answered by the core that is current then."""
         with self._lock:
             link, self._link = self._link, None
-        if link:
-            link.close()
+            if link:
+                self._retired = [each for each in self._retired if each.lives] + [link]
+        if link:  # what it was asked before is still answered
+            threading.Thread(target=link.close, args=(_LETTING,), name="retired-mind", daemon=True).start()
 
     def close(self) -> None:
         """End it. Twice is no error."""
-        self._closed = True
-        self.renew()
+        with self._lock:
+            self._closed = True
+            links, self._link, self._retired = [*self._retired, self._link], None, []
+        for link in links:
+            if link:
+                link.close()
 
     def __enter__(self) -> Self:
         return self
@@ -154,5 +163,23 @@ def host_command(workspace: Workspace) -> list[str]:
 
 
 def current_core(workspace: Workspace) -> str:
-    """The digest of the core that is current and whole."""
-    raise MindError("none", "there is no core here yet: `jetbox core adopt` takes a trained model as one")
+    """The digest of the core in force, its files checked; MindError where there is none or it is refused."""
+    from orchestrator import seals
+    from state.core import verified
+    from state.errors import JournalError
+    from state.journal import Journal
+    from tickets.problems import TicketError
+
+    if not workspace.journal.exists():
+        raise MindError("none", NO_CORE)
+    try:
+        journal = Journal.read(workspace.journal)
+        try:
+            now = verified(journal, workspace, seals.yours())
+        finally:
+            journal.close()
+    except (JournalError, TicketError) as error:
+        raise MindError("core", safe(str(error))) from None
+    if now.version is None:
+        raise MindError("core" if now.standing.settings else "none", safe(now.why))
+    return now.version.digest
