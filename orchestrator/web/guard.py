@@ -6,7 +6,8 @@ Guarantees, for requests and for websockets alike:
   another site asks.
 - The token stands in `Authorization: Bearer`. For pages alone, and for those who came by a one-time link,
   it is a cookie that no script reads and no other site sends. Each is compared in constant time.
-- A body is at most 1 MiB and comes within 10 s; who does not take an answer for 10 s is let go.
+- A head is at most 32 KiB, a body at most 1 MiB, and it comes within 10 s; who does not take an answer for
+  10 s is let go.
 - Every answer forbids to be stored, framed or guessed at. There is no CORS. An error is one line of JSON.
 
 `judge` decides and is pure but for the links that it uses up; `Guard` carries it out for ASGI.
@@ -28,6 +29,8 @@ from orchestrator import faults
 
 LARGEST = 1 << 20
 """Bytes of a body."""
+LONGEST = 32 << 10
+"""Bytes of a path, a query and headers together."""
 SLOWEST = 10.0
 """Seconds for a body to come whole, and for a client to take each piece of an answer."""
 CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -125,17 +128,20 @@ def judge(asked: Asked, port: int, keys: Keys, pages: Mapping[str, str]) -> Verd
         keys: of this run; a link that is in the request is used up.
         pages: paths that a browser may open, with everything below them, and the policy (CSP) of each.
     """
+    said = sum(len(name) + len(value) for name, value in asked.headers)
+    if len(asked.path) + len(asked.query) + said > LONGEST:
+        return Verdict(413, "size", f"a path and its headers are at most {LONGEST} bytes")
     hosts, origins = asked.all("host"), asked.all("origin")
     if len(hosts) != 1 or hosts[0].casefold() not in names(port):
         return Verdict(403, "host", f"ask for 127.0.0.1:{port}: no other name is answered")
     if len(origins) > 1 or (origins and origins[0].casefold() != f"http://{hosts[0].casefold()}"):
         return Verdict(403, "origin", "another site asks: only its own pages may")
-    if any(said not in ("same-origin", "none") for said in asked.all("sec-fetch-site")):
+    if any(site not in ("same-origin", "none") for site in asked.all("sec-fetch-site")):
         return Verdict(403, "origin", "another site asks: only its own pages may")
-    said = asked.all("authorization")
-    if said:
-        scheme, _, token = said[0].partition(" ")
-        good = len(said) == 1 and scheme.casefold() == "bearer" and keys.is_token(token.strip())
+    keyed = asked.all("authorization")
+    if keyed:
+        scheme, _, token = keyed[0].partition(" ")
+        good = len(keyed) == 1 and scheme.casefold() == "bearer" and keys.is_token(token.strip())
         return Verdict(200) if good else _no_token()
     if not pages:
         return _no_token()

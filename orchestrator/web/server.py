@@ -37,6 +37,7 @@ CONNECTIONS = 128
 """Open at once; one more is closed as it comes."""
 HEADERS = 10.0
 """Seconds for the head of a request, from the connection or from the answer before."""
+_QUEUE = 128  # that wait to be taken
 _IDLE = 5  # seconds that a connection without a request is kept
 _LEAVING = 3  # seconds for requests that are under way when it ends
 
@@ -141,7 +142,7 @@ def server(app: App, feed: Feed, desk: Desk, sockets: list[socket.socket]) -> Se
         ws_max_size=1 << 20,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=_LEAVING,
-        backlog=CONNECTIONS,
+        backlog=_QUEUE,
     )
     return Server(config, feed, desk, sockets)
 
@@ -237,7 +238,7 @@ def listening(port: int) -> Iterator[list[socket.socket]]:
                 if family == socket.AF_INET6:
                     each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 each.bind((host, port))
-                each.listen(CONNECTIONS)
+                each.listen(_QUEUE)
             except OSError as error:
                 if made and error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     break  # no IPv6 here

@@ -107,6 +107,11 @@ class Served:
         is_json = found.get("content-type") == "application/json"
         return reply.status, found, json.loads(got) if is_json else got
 
+    def head(self, what: str) -> str:
+        """The head of a good request so far, to go on with."""
+        token = f"Authorization: Bearer {self.serving.token}"
+        return f"{what} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{token}\r\n"
+
     def raw(self, data: bytes, seconds: float = 5.0) -> bytes:
         """Bytes as they are, and all that comes back before it closes."""
         with socket.create_connection(("127.0.0.1", self.port), seconds) as line:
