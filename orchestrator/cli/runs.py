@@ -102,7 +102,40 @@ def report(
     return 0
 
 
-VERBS = (("report", report),)
+def rollback(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A ticket, TICKET/ATTEMPT, or a run's folder.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="STEP|PHASE", help="A kept step or phase; the best one else.")
+    ] = "",
+    json: Json = False,
+) -> int:
+    """Take a training back to a checkpoint it kept. What came later goes into the run's trash.
+
+    Started again it goes on from there, with exactly those weights.
+
+    Example:
+      jetbox runs rollback TICKET-003
+      jetbox runs rollback TICKET-003/1 --to 1200
+    """
+    from orchestrator.cli.reading import here
+    from state.journal import Journal
+    from state.run_back import roll_back
+
+    folder, workspace = _folder(run), here()
+    journal = Journal.open(workspace.journal) if workspace.journal.exists() else None
+    try:
+        found = roll_back(journal, workspace, folder, to)
+    finally:
+        if journal is not None:
+            journal.close()
+    if json:
+        output.json_object({"run": folder.as_posix(), "step": found.step, "kept": found.folder.name})
+    else:
+        line(f"{folder} stands at step {found.step} again; what came later lies in its trash")
+    return 0
+
+
+VERBS = (("report", report), ("rollback", rollback))
 _SAME = ("kind", "state", "phase", "done", "total", "unit", "loss", "error")
 _ROLES = {"running": "running", "done": "landed", "failed": "failed", "interrupted": "waiting"}
 

@@ -52,6 +52,14 @@ def _words(event: Event) -> str:
             return _outcome(event)
         case "action.progress":
             return f"{body.get('fraction') or 0:.0%} done"
+        case "core.set":
+            return f"core {str(body.get('core'))[:12]}: {body.get('why')}, by {body.get('by')}"
+        case "core.refused":
+            return f"core: refused: {body.get('what')}: {body.get('why')}"
+        case "core.asked":
+            return f"an update from the memory {body.get('memory')} is measured: {body.get('why')}"
+        case "run.rolled-back":
+            return f"{body.get('run')} went back to step {body.get('step')}, by {body.get('by')}"
         case "attempt.started":
             again = f", told: {body['comment']}" if body.get("comment") else ""
             where = f"on {body['branch']}" if body.get("base") else "its run"

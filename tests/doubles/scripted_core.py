@@ -1,7 +1,7 @@
 """Doubles of what a core is made of, where a test is about who may change it and not about learning.
 
-`checkpoint` writes a folder as `model.train` leaves it, sealed the same way, with bytes for weights. `memory`
-writes a working memory as `model/mind/records.py` does. `scripted` puts a double in the consolidation's place.
+`checkpoint` writes a folder as `model.train` leaves it, sealed the same way, with bytes for weights;
+`memory` a working memory as `model/mind/records.py` does; `scripted` a double of the consolidation.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def checkpoint(folder: Path, weights: bytes = b"weights", task: str = "board") -
     }
     body: dict[str, Any] = {
         "version": 1, "learner": learner, "config": {"model": model}, "config_key": "k", "seed": 0,
-        "step": 10, "data": {"recipe": "puzzle/sudoku"}, "phase": "train", "metrics": {}, "memory": {}, "files": named,
+        "step": 10, "data": {"recipe": "puzzle/sudoku"}, "phase": "train", "metrics": {}, "memory": {},
+        "files": named,
     }  # fmt: skip
     body["seal"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     (folder / "model.safetensors").write_bytes(weights)
