@@ -279,6 +279,10 @@ class Words:
         """The words of one row [L], spaces between them."""
         return " ".join(self._tokenizer.id_to_token(int(each)) or "?" for each in row if int(each) != PAD)
 
+    def listed(self) -> list[str]:
+        """The words in the order of their numbers, the special ones first."""
+        return list(self._known)
+
     def __len__(self) -> int:
         """How many words are known, the special ones included."""
         return len(self._known)
