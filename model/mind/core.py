@@ -22,6 +22,7 @@ from model import checkpoint, learners
 from model.adapt import guard
 from model.errors import CheckpointError, ModelError
 from model.hrm.board_part import BoardPart
+from model.hrm.config import HrmConfig
 from model.hrm.learner import HrmLearner
 from model.hrm.scene import SceneReasoner
 from model.hrm.scene_part import ScenePart
@@ -37,7 +38,8 @@ MOST_PARTS = 32
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILES = (checkpoint.META, checkpoint.WEIGHTS)
-_ANSWERING = {HrmLearner: "board", SceneReasoner: "scene", JepaLearner: "latents"}
+_GRID = ("cells", "rows", "columns", "box_rows", "box_columns")
+_ANSWERING: dict[type[Learner], str] = {HrmLearner: "board", SceneReasoner: "scene", JepaLearner: "latents"}
 
 
 class CoreRefused(ModelError):
@@ -62,6 +64,29 @@ class Opened:
     def parameters(self) -> int:
         """How many numbers it learned."""
         return sum(each.numel() for each in self.learner.parameters())
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the pictures it takes; 0 where it takes none."""
+        learner = self.learner
+        return learner.config.vision.size if isinstance(learner, SceneReasoner | JepaLearner) else 0
+
+    @property
+    def board(self) -> HrmConfig | None:
+        """What a reasoner over boards is made of."""
+        return self.learner.config if isinstance(self.learner, HrmLearner) else None
+
+    @property
+    def takes(self) -> dict[str, Any]:
+        """What its questions are made of, for `status`."""
+        if isinstance(self.learner, JepaLearner):
+            return {"size": self.size, "width": self.learner.config.latent}
+        if isinstance(self.learner, SceneReasoner):
+            return {"size": self.size, "answers": self.learner.answers()}
+        if self.board is None:
+            return {}
+        told = {name: getattr(self.board.grid, name) for name in _GRID}
+        return told | {"vocabulary": self.board.vocabulary, "blank": self.board.blank}
 
     def unchanged(self) -> str:
         """The guard's hash now; `CoreChanged` where it is not that of the opening."""
@@ -132,7 +157,7 @@ def _opened(where: Path, name: str, told: Mapping[str, Any]) -> Opened:
     except (ModelError, SafetensorError, ValueError, KeyError) as error:
         raise CoreRefused(f"the part {name!r} can't be opened: {error}") from None
     kind = next((task for type_, task in _ANSWERING.items() if isinstance(learner, type_)), None)
-    if kind != told["task"]:
+    if kind is None or kind != told["task"]:
         raise CoreRefused(f"the part {name!r} is of the task {kind}, not {told['task']}")
     sealed = guard.seal(learner, name)
     weights = told["files"][checkpoint.WEIGHTS]

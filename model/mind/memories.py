@@ -52,7 +52,7 @@ class Remembered:
 
     @property
     def trusted(self) -> float:
-        """The most that its answers are believed: its lessons' share of right ones, by the rule of succession."""
+        """The most its answers are believed: its lessons' share of right ones, by the rule of succession."""
         return (self.record.right + 1) / (len(self.record.lessons) + 2)
 
 
@@ -184,9 +184,8 @@ class Memories:
         opened = self._core.parts.get(record.part)
         if opened is None or opened.part is None:
             return Remembered(record, seen, fault=f"this core has no part {record.part!r}")
-        if before and before.memory and before.record.lessons == record.lessons:
-            if before.record.method == record.method:
-                return Remembered(record, seen, before.memory)
+        if before and before.memory and _same(before.record, record):
+            return Remembered(record, seen, before.memory)
         found = Remembered(record, seen)
         if self._fits(record, opened):
             held = records.arrays(self._folder / record.name, record)
@@ -256,8 +255,7 @@ class Memories:
 
     def _lesson(self, told: Mapping[str, Any], opened: Opened) -> Lesson:
         """A lesson of a record; MindRefused where it is none of this part."""
-        size = 0 if opened.task == "board" else opened.learner.config.vision.size
-        question = request.question(told["question"], opened.task, size)
+        question = request.question(told["question"], opened.task, opened.size)
         cells = 0 if question.cells is None else len(question.cells)
         return Lesson(question, request.answer(told["answer"], opened.task, cells))
 
@@ -326,6 +324,10 @@ class _Only:
 
     def __exit__(self, *why: Any) -> None:
         self._lock.__exit__(*why)
+
+
+def _same(one: Record, two: Record) -> bool:
+    return one.lessons == two.lessons and one.method == two.method
 
 
 def _taught_at(record: Record) -> int:

@@ -1,4 +1,4 @@
-"""A line of the protocol becomes a request, or is refused with a line: pure, and bounded before it is used."""
+"""A line of the protocol becomes a request, or is refused with a line: pure, and bounded before use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The loop of the mind: lines in, lines out, in the order they came; idle, it lets stale memories learn again.
+"""The loop of the mind: lines in, lines out, in the order they came; idle, it lets stale memories learn.
 
-Whatever goes wrong with one request is its reply; the loop goes on. A part of the core that is not what it was
-when it was opened ends the mind: nothing it says would count.
+Whatever goes wrong with one request is its reply; the loop goes on. A part of the core that is not what it
+was when it was opened ends the mind: nothing it says would count.
 """
 
 from __future__ import annotations

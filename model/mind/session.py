@@ -22,7 +22,7 @@ from model.mind.core import Core, Opened
 from model.mind.errors import MindRefused
 from model.mind.memories import Memories, Remembered
 from model.mind.request import Asked
-from model.part import Part, Question, Said
+from model.part import Question, Said
 from model.reflect import calibration
 from model.reflect.look import Look, look, varying
 
@@ -66,24 +66,15 @@ class Session:
 
     def _told(self, each: Opened) -> dict[str, Any]:
         """A part, with what it takes."""
-        told: dict[str, Any] = {
+        return {
             "name": each.name,
             "task": each.task,
             "learner": each.learner_name,
             "parameters": each.parameters,
             "calibrated": self._maps[each.name].fitted,
             "bound": self._maps[each.name].bound,
+            **each.takes,
         }
-        if isinstance(each.learner, JepaLearner):
-            config = each.learner.config
-            return told | {"size": config.vision.size, "width": config.latent}
-        config = each.learner.config
-        if each.task == "board":
-            grid = config.grid
-            told |= {"cells": grid.cells, "rows": grid.rows, "columns": grid.columns}
-            told |= {"box_rows": grid.box_rows, "box_columns": grid.box_columns}
-            return told | {"vocabulary": config.vocabulary, "blank": config.blank}
-        return told | {"size": config.vision.size, "answers": each.learner.answers()}
 
     def _encode(self, body: Mapping[str, Any]) -> dict[str, Any]:
         found = next((each for each in self.core.parts.values() if each.task == "latents"), None)
@@ -160,15 +151,8 @@ class Session:
         if opened is None:
             there = ", ".join(answering) or "none"
             raise MindRefused("request", f"there is no part {str(body.get('part'))[:40]!r} to ask: {there}")
-        size = 0 if opened.task == "board" else opened.learner.config.vision.size
-        question = requests.question(body, opened.task, size)
-        if question.cells is not None:
-            config = opened.learner.config
-            if len(question.cells) != config.grid.cells or question.cells.max() >= config.vocabulary:
-                raise MindRefused(
-                    "request",
-                    f"{opened.name} takes {config.grid.cells} cells of 0 to {config.vocabulary - 1}",
-                )
+        question = requests.question(body, opened.task, opened.size)
+        _fits(opened, question)
         return opened, question
 
     def _answered(
@@ -176,9 +160,9 @@ class Session:
     ) -> dict[str, Any]:
         """An ANSWER. The variants are always asked: the probability is worth their time."""
         began = time.perf_counter()
-        assert opened.part is not None
         memory = self.memories.claiming(opened, question, wanted)
-        part: Part = memory.memory if memory else opened.part
+        part = memory.memory if memory else opened.part
+        assert part is not None
         try:
             found = look(part, [question], self._vary[opened.name], trace=trace)[0]
         except ValueError as error:
@@ -202,6 +186,17 @@ class Session:
                 "bound": told.bound,
             }
         return reply
+
+
+def _fits(opened: Opened, question: Question) -> None:
+    """MindRefused where a board is not one of this part's: before it is turned and renamed."""
+    config, cells = opened.board, question.cells
+    if config is None or cells is None:
+        return
+    if len(cells) != config.grid.cells or cells.max() >= config.vocabulary:
+        raise MindRefused(
+            "request", f"{opened.name} takes {config.grid.cells} cells of 0 to {config.vocabulary - 1}"
+        )
 
 
 def _plain(found: Look, memory: Remembered | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def look(
 def over_cycles(cycles: Sequence[Cycle]) -> float:
     """0 to 1: mean agreement of each cycle with the one before, over the later half; 1 of one cycle."""
     answers = [np.asarray(each.answer) for each in cycles]
-    agreed = [float(np.mean(one == before)) for before, one in zip(answers[:-1], answers[1:], strict=True)]
+    agreed = [float(np.mean(one == before)) for before, one in pairwise(answers)]
     later = agreed[len(agreed) // 2 :]
     return math.fsum(later) / len(later) if later else 1.0
 

@@ -1,7 +1,7 @@
 """The same question in another dress: an answer that can be trusted does not hang on it.
 
-A board: digits renamed, turned and flipped, where its rules stay what they are; the answers are mapped back and
-compared cell by cell. A question about a picture: said in other words, the picture mirrored, the picture
+A board: digits renamed, turned and flipped, where its rules stay what they are; the answers are mapped back
+and compared cell by cell. A question about a picture: said in other words, the picture mirrored, the picture
 moved by a pixel. Which variants are drawn follows from the question alone.
 """
 

@@ -1,8 +1,8 @@
-"""The host of the mind: `python -P -m orchestrator.lab.host HOME DIGEST`, spoken to over its stdin and stdout.
+"""The host of the mind: `python -P -m orchestrator.lab.host HOME DIGEST`, spoken to over stdin and stdout.
 
-It guarantees, whatever the models do: no network (`sandbox/nonet.py`); stdout is the protocol's alone, so that
-what a library prints goes to stderr; two minds never change one memory at a time. It keeps its priority: a
-person waits for its answers.
+It guarantees, whatever the models do: no network (`sandbox/nonet.py`); stdout is the protocol's alone, so
+that what a library prints goes to stderr; two minds never change one memory at a time. It keeps its
+priority: a person waits for its answers.
 """
 
 from __future__ import annotations
