@@ -11,6 +11,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +41,8 @@ FLAGS = (
     "--window-size=1280,800",
 )
 
+_START = "import os, sys; a = sys.argv; os.dup2(int(a[1]), 3); os.dup2(int(a[2]), 4); os.execv(a[3], a[3:])"
+"""Puts the pipes where the browser looks for them, in its process alone: in ours, 3 and 4 may be anything."""
 
 Hear = Callable[[str, str, Mapping[str, Any]], None]
 """Is told of an event: session, name, parameters."""
@@ -63,25 +66,23 @@ class Browser:
         """
         self._hear, self._number, self._data = hear, 0, bytearray()
         self._answers: dict[int, Mapping[str, Any]] = {}
-        further = (
-            [f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {reaches}"] if reaches else []
-        )  # the last counts
+        rules = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {reaches}"  # the last of two counts
+        further = [rules] if reaches else []
         taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]  # nothing below is 3 or 4 itself
         self._errors: IO[bytes] = (profile / "errors").open("w+b")
         commands, self._commands = os.pipe()
         self._came, answers = os.pipe()
-        os.dup2(commands, 3, inheritable=True)
-        os.dup2(answers, 4, inheritable=True)
+        start = [sys.executable, "-I", "-S", "-c", _START, str(commands), str(answers)]
         try:
             self._process = subprocess.Popen(
-                [program, *FLAGS, *further, f"--user-data-dir={profile}", "about:blank"],
+                [*start, program, *FLAGS, *further, f"--user-data-dir={profile}", "about:blank"],
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
                 stderr=self._errors,
-                pass_fds=(3, 4),
+                pass_fds=(commands, answers),
             )
         finally:
-            for each in (commands, answers, 3, 4, *(each for each in taken if each not in (3, 4))):
+            for each in (commands, answers, *taken):
                 os.close(each)
 
     def call(self, method: str, session: str = "", within: float = 10.0, **params: Any) -> Mapping[str, Any]:

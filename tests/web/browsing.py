@@ -106,6 +106,16 @@ class Tab:
         text = self.evaluate("document.body ? document.body.innerText : ''")
         raise AssertionError(f"never so: {code}\n{str(text)[:3000]}\n{self.wrong}")
 
+    def click(self, selector: str) -> None:
+        """Click on what a selector finds."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+
+    def fill(self, selector: str, text: str) -> None:
+        """Have a field hold this text, as if it had been typed."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{found}.focus(), {found}.select()")
+        self.type(text)
+
     def press(self, key: str) -> None:
         """One key that is a character."""
         code = ord(key.upper())
