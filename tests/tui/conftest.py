@@ -84,9 +84,10 @@ def cockpit() -> Callable[..., contextlib.AbstractAsyncContextManager[Driver]]:
         size: tuple[int, int] = (120, 40),
         start: Callable[[], None] | None = None,
         toasts: bool = False,
+        mind: Callable[[], Any] | None = None,
     ) -> AsyncIterator[Driver]:
         clock = Clock()
-        app = Cockpit(root, start, clock=clock, now=lambda: NOW + 150_000)
+        app = Cockpit(root, start, open_mind=mind, clock=clock, now=lambda: NOW + 150_000)
         app.context.look = Look(DARK)
         async with app.run_test(size=size, notifications=toasts) as pilot:
             await pilot.pause()

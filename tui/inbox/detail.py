@@ -8,6 +8,7 @@ from typing import Any
 
 from state.views import Card, Proposal, verdict
 from tui.diff import Diff
+from tui.inbox import core
 from tui.inbox.offer import receipts_of
 from tui.inbox.question import has_options, question
 from tui.page import Page
@@ -44,7 +45,7 @@ def detail(
     )
     page.gap()
     if refused:
-        bad = "red" in refused.split() or "damaged" in refused
+        bad = "red" in refused.split() or "damaged" in refused or "does not verify" in refused
         glyph, role = (look.g.cross, "failed") if bad else (look.g.warn, "waiting")
         page.item(
             glyph, role, f"Cannot be {'answered' if has_options(proposal) else 'approved'} now: {refused}"
@@ -53,6 +54,8 @@ def detail(
         question(page, proposal, chosen)
     else:
         page.item(look.g.tick, "landed", "Can be approved: a, after you have looked")
+    if proposal.kind == "core":
+        core.summary(page, proposal)
     _receipts(page, proposal)
     _reaching(page, proposal)
     _effects(page, proposal, diff)
@@ -66,8 +69,13 @@ def detail(
         if subject.get(key):
             into = f"{subject['base_ref']} at " if key == "base" and subject.get("base_ref") else ""
             page.field(label, f"{into}{subject[key]}", "muted")
+    apart = core.SHOWN if proposal.kind == "core" else frozenset()
     for key, value in subject.items():
-        if key not in _SHOWN and not (key in _ANSWERED and has_options(proposal) and not refused):
+        if (
+            key not in _SHOWN
+            and key not in apart
+            and not (key in _ANSWERED and has_options(proposal) and not refused)
+        ):
             _value(page, key, value)
     page.field("attempt", str(proposal.attempt), "muted")
     page.field("digest", proposal.digest, "muted")
@@ -136,7 +144,7 @@ def _effects(page: Page, proposal: Proposal, diff: Diff) -> None:
             if len(files) > _FILES:
                 page.item(look.g.dot, "muted", f"and {len(files) - _FILES} more")
     rollback = subject.get("rollback")
-    if isinstance(rollback, Mapping):
+    if isinstance(rollback, Mapping) and proposal.kind != "core":  # whose way back stands above
         page.head("Way back")
         rehearsed = str(rollback.get("rehearsed") or "")
         glyph, role = (look.g.tick, "landed") if rehearsed else (look.g.unknown, "waiting")

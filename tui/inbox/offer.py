@@ -22,7 +22,10 @@ def receipts_of(proposal: Proposal) -> Sequence[Mapping[str, Any]]:
 
 
 def refusal(proposal: Proposal, card: Card | None, diff_seen: bool, diff_problem: str) -> str:
-    """Why the proposal cannot be approved here, in one line; '' where it can."""
+    """Why the proposal cannot be approved here, in one line; '' where it can.
+
+    Of a change of the core, the effects take the place of the diff, and the candidate that of its blob.
+    """
     if digest(proposal.subject) != proposal.digest:
         return "the digest is not that of what is shown: the journal may be damaged"
     if proposal.diff and proposal.subject.get("diff", proposal.diff) != proposal.diff:
@@ -45,4 +48,6 @@ def refusal(proposal: Proposal, card: Card | None, diff_seen: bool, diff_problem
         return diff_problem[:1].lower() + diff_problem[1:]
     if proposal.diff and not diff_seen:
         return "the diff was not opened: tab opens it"
+    if proposal.kind == "core" and not diff_seen:
+        return "its effects were not opened: tab opens them"
     return ""

@@ -23,6 +23,7 @@ from tui.context import Context
 from tui.diff import Diff, DiffDoc, load
 from tui.editor import open_bytes, open_path
 from tui.feed import Change
+from tui.inbox import core
 from tui.inbox.detail import detail, title_of
 from tui.inbox.listing import ROWS, ListDoc
 from tui.inbox.offer import WITH_NUMBER, refusal
@@ -96,6 +97,7 @@ class InboxScreen(CockpitScreen):
         self._diff = Diff()
         self._diff_of: str | None = None
         self._diff_seen: set[str] = set()
+        self._candidates = core.Candidates(context, self._verified)
         self._shown: object = None
         self._chosen: dict[str, int] = {}  # by the question's digest: the mark stays where it was put
 
@@ -121,7 +123,7 @@ class InboxScreen(CockpitScreen):
                 return "it offers no options that can be shown: e answers in your own words"
             case "edit" if not item.diff and self._listens(item):
                 return "its agent has the worktree: enter shows the ticket, o there takes it over"
-            case "tab" if not item.diff and not options(item):
+            case "tab" if not item.diff and not options(item) and item.kind != "core":
                 return "this changes no file: there is no diff"
         return super().why_not(name)
 
@@ -133,11 +135,15 @@ class InboxScreen(CockpitScreen):
         named = {"comment": "comment" if self._listens(item) else "try again"}
         if has_options(item):
             named = {"approve": "answer", "comment": "own words", "tab:1": "mark"}
+        elif item.kind == "core":
+            named["tab:1"] = "effects"
         return [(replace(c, label=named.get(c.name, c.label)), why) for c, why in super().in_bar()]
 
     def _refusal(self, item: Proposal) -> str:
         card = self.context.feed.cards.get(item.ticket)
         problem = self._diff.problem if item.diff else ""
+        if item.kind == "core":
+            problem = self._candidates.problem(item)
         return refusal(item, card, item.digest in self._diff_seen, problem)
 
     def run(self, name: str) -> None:
@@ -213,13 +219,16 @@ class InboxScreen(CockpitScreen):
         diff = self._diff
         count = f"  +{diff.added:,} -{diff.removed:,}" if item.diff and not diff.problem else ""
         self.tabs.names = ["Summary", f"Diff{count}"] if item.diff else ["Summary"]
+        if item.kind == "core":
+            self.tabs.names = ["Summary", "Effects"]
         self.tabs.sync()
         shown = (item.id, item.digest, self.tabs.at, look)
         keep = keep and shown == self._shown
         self._shown = shown
         if self.tabs.at == _DIFF:
             self._diff_seen.add(item.digest)
-            self.text_pane.show(DiffDoc(diff, look), keep=keep)
+            shown_doc = Text(self._effects) if item.kind == "core" else DiffDoc(diff, look)
+            self.text_pane.show(shown_doc, keep=keep)
         else:
             self.text_pane.show(Text(self._detail), keep=keep)
 
@@ -229,6 +238,17 @@ class InboxScreen(CockpitScreen):
         page = Page(self.context.look, cells)
         refused, now = self._refusal(self.item), self.context.now()
         return detail(page, self.item, card, self._diff, refused, now, self._marked(self.item)).lines
+
+    def _effects(self, cells: int) -> list[Line]:
+        assert self.item is not None
+        page = Page(self.context.look, cells)
+        core.effects(page, self.item)
+        return page.lines
+
+    def _verified(self) -> None:
+        """A candidate was looked at."""
+        self._show(keep=True)
+        self.sync_bars()
 
     def _marked(self, item: Proposal) -> int:
         return self._chosen.get(item.digest, max(0, recommended(item)))
@@ -301,10 +321,8 @@ class InboxScreen(CockpitScreen):
             return
         number = item.ticket.rpartition("-")[2]
         diff, subject = self._diff, item.subject
-        about = [
-            item.summary,
-            f"Into {subject.get('base_ref', 'the base')}: +{diff.added:,} -{diff.removed:,} lines.",
-        ]
+        into = f"Into {subject.get('base_ref', 'the base')}: +{diff.added:,} -{diff.removed:,} lines."
+        about = core.asks(item) if item.kind == "core" else [item.summary, into]
         title = f"{title_of(item.kind)} {item.ticket}?"
         yes = f"{title_of(item.kind)} {item.ticket}"
         self.show(

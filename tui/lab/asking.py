@@ -88,7 +88,9 @@ class Asking(CockpitScreen):
         self.sync()
 
     def do_again(self) -> None:
-        """Start the mind again."""
+        """Start the mind anew; where it lives, it is ended first."""
+        if self.talk.state == "ready":
+            self.talk.close()
         self.talk.start(self.ready, self.ended)
         self.sync()
 

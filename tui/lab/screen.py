@@ -51,7 +51,7 @@ class LabScreen(Asking):
         Command("play", ("space",), "play", "Play the cycles"),
         Command("core", ("w",), "core", "The versions of the core: which is in force, what was refused"),
         Command("revert", ("v",), "go back", "Go back to an earlier version of the core, with your seal"),
-        Command("again", ("R",), "start the mind", "Start the mind again"),
+        Command("again", ("R",), "start the mind", "End the mind and start it anew: with the core that is in force"),
         Command("tab:-1", ("shift+tab",), "page before", "The page before", group="Move", listed=False),
         *MOVING,
     )
@@ -75,8 +75,6 @@ class LabScreen(Asking):
         """Why a command does nothing now."""
         verb, bench = name.partition(":")[0], self.bench
         if verb == "again":
-            if self.talk.state == "ready":
-                return "the mind is there"
             if self.talk.state == "starting":
                 return "the mind is starting"
             return "" if self.talk.possible else "this cockpit was given no mind"
