@@ -379,6 +379,12 @@ def _output(model: Any) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
+def _reflection() -> dict[str, Any]:
+    from state.reflections import Reflection
+
+    return _output(Reflection)
+
+
 def _api() -> dict[str, Any]:
     from orchestrator.cli.output import Failed
     from orchestrator.extras import WEB, lacking
@@ -401,6 +407,7 @@ _SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "persona": _persona,
     "event": _status_event,
     "api": _api,
+    "reflection": _reflection,
     "inbox": lambda: _output(list[InboxLine]),
     "personas": lambda: _output(list[PersonaLine]),
     "runs": lambda: _output(list[RunLine]),

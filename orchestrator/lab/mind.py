@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from orchestrator.extras import MODELS, lacking
 from orchestrator.lab.link import Gone, Link, MindError
+from state import reflections
 from state.safe_text import safe
 from state.workspace import Workspace
 
@@ -151,7 +152,23 @@ class Mind:
         if not reply["ok"]:
             reason = str(body.get("reason", "internal"))[:40]
             raise MindError(reason, safe(str(body.get("error", "it did not say why"))[:500]))
+        if do in ("reason", "reflect"):
+            body["record"] = self._kept(fields, body, None)
+        elif do == "correct" and isinstance(body.get("before"), dict):
+            body["record"] = self._kept(fields, body["before"], str(fields.get("answer")))
         return body
+
+    def _kept(self, fields: dict[str, Any], answer: dict[str, Any], corrected: str | None) -> str:
+        """Write the reflection down; its id, '' where it could not be."""
+        home = self._workspace.home if self._workspace else None
+        if home is None or not home.is_dir():
+            return ""
+        try:
+            made = reflections.of_answer(fields, answer, self.core, corrected)
+            reflections.write(home, made)
+        except (OSError, ValueError, TypeError):
+            return ""
+        return made.id
 
 
 def host_command(workspace: Workspace) -> list[str]:
