@@ -132,9 +132,9 @@ def _looking(app: FastAPI, desk: Desk) -> None:
         return Json(_INBOX.dump_json(desk.inbox()))
 
     @app.get("/reflections", response_model=shapes.Reflections)
-    def reflections(limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> Response:
+    def reflections(asked: Annotated[shapes.Newest, Query()]) -> Response:
         """What was written down of answers and actions, newest first. Never the content of a question."""
-        return _json(shapes.Reflections(reflections=desk.reflections(limit)))
+        return _json(shapes.Reflections(reflections=desk.reflections(asked.limit)))
 
     @app.get("/health", response_model=shapes.Health)
     def health() -> Response:

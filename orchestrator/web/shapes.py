@@ -19,6 +19,9 @@ Cells = Annotated[list[Annotated[int, Field(ge=0, le=65_535)]], Field(min_length
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
+MOST_SIDE = 256
+"""Pixels of a picture's side."""
+
 _BOARD: Any = [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1]
 _SCENE: dict[str, Any] = {
     "objects": [{"shape": "circle", "colour": "red", "size": "small", "cell": "top left"}],
@@ -61,9 +64,15 @@ class Scene(_Said):
 class Image(_Said):
     """A picture, size by size pixels."""
 
-    size: Annotated[int, Field(ge=1, le=512)]
-    rgb: Annotated[str, Field(max_length=1 << 20, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+    size: Annotated[int, Field(ge=1, le=MOST_SIDE)]
+    rgb: Annotated[str, Field(max_length=4 * MOST_SIDE * MOST_SIDE)]
     """Base64 of size * size * 3 bytes."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(self.rgb) != 4 * self.size * self.size:  # three bytes are four characters
+            raise ValueError(f"`rgb` has {len(self.rgb)} characters, and {4 * self.size**2} are the picture")
+        return self
 
 
 class Question(_Said):
@@ -164,6 +173,14 @@ class ApplyUpdate(_Said):
 
     proposal: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$", max_length=64)]
     digest: Digest
+
+
+class Newest(BaseModel):
+    """How many of the newest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
 
 
 # Answers ---------------------------------------------------------------------------------------------
