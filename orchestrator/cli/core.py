@@ -48,17 +48,24 @@ def every(context: typer.Context, json: Json = False) -> int:
         line("No core yet: `jetbox core adopt NAME=RUN` takes a trained model as its first version")
     else:
         _show(found)
-    return Exit.FAILED if found is not None and found.passed else Exit.DONE
+    wrong = found is not None and (found.passed or (found.version is None and found.standing.settings))
+    return Exit.FAILED if wrong else Exit.DONE
 
 
 def adopt(
     parts: Annotated[
         list[str],
-        typer.Argument(metavar="NAME=RUN...", help="A part's name, and a ticket, a run or a checkpoint."),
+        typer.Argument(
+            metavar="NAME=RUN...",
+            help="A part's name, and a ticket, a run or a checkpoint;"
+            " or the whole name of a version that lies here.",
+        ),
     ],
     json: Json = False,
 ) -> int:
     """Take trained models into the core. Parts of other names stay as they are.
+
+    After a change of the key that approvals are sealed with, name a version that lies here to seal it anew.
 
     Example:
       jetbox core adopt sudoku6=TICKET-004
@@ -68,8 +75,11 @@ def adopt(
     from orchestrator.cli.reading import here
     from orchestrator.core.adopt import adopt as take
     from orchestrator.workspaces import set_up
+    from state import core
     from state.journal import Journal
 
+    if len(parts) == 1 and core.is_digest(parts[0]):
+        return _sealed_anew(parts[0], json)
     named = [each.partition("=") for each in parts]
     if wrong := [name or path for name, sign, path in named if not (name and sign and path)]:
         raise Wrong(f"{wrong[0]}: say NAME=RUN, such as sudoku6=TICKET-004")
@@ -89,6 +99,24 @@ def adopt(
         output.json_object(as_json(found))
     else:
         line(f"In force: {version.digest[:12]}, with {', '.join(sorted(version.parts))}", "approved")
+    return Exit.DONE
+
+
+def _sealed_anew(digest: str, json: bool) -> int:
+    """Put a version into force that lies here, under the key that there is now."""
+    from orchestrator import seals
+    from orchestrator.cli.reading import here, speaking
+    from state import core_words
+
+    workspace = here()
+    with speaking(workspace) as journal:
+        signoff = f"jetbox core adopt {digest}"
+        core_words.adopt(journal, workspace, digest, sealer=seals.yours(), signoff=signoff)
+        found = _current(journal, workspace)
+    if json:
+        output.json_object(as_json(found))
+    else:
+        line(f"In force: {digest[:12]}", "approved")
     return Exit.DONE
 
 
@@ -176,21 +204,19 @@ def verify(json: Json = False) -> int:
         found = _current(journal, workspace)
         core_words.notice(journal, found)
     wrong = [each for each in found.standing.settings if each.refused]
-    ok = not found.passed and not wrong and found.version is not None
+    ok = not found.passed and found.version is not None
     if json:
         output.json_object({"ok": ok, **as_json(found)})
-    elif ok and (version := found.version):
+        return Exit.DONE if ok else Exit.FAILED
+    for each in wrong:
+        line(f"Event {each.seq} counts for nothing: {each.refused}", "problem")
+    for digest, why in found.passed:
+        line(f"Version {digest[:12]} is not used: {why}", "problem")
+    if version := found.version:
         words = len(found.standing.accepted)
         line(f"Sound: {version.digest[:12]}, {version.bytes:,} bytes, {words} sealed words behind it", "ok")
     else:
-        for each in wrong:
-            line(f"Event {each.seq} counts for nothing: {each.refused}", "problem")
-        for digest, why in found.passed:
-            line(f"Version {digest[:12]} is not used: {why}", "problem")
-        if found.version is None:
-            line(found.why, "problem")
-        else:
-            line(f"In force: {found.version.digest[:12]}, sound", "ok")
+        line(found.why, "problem")
     return Exit.DONE if ok else Exit.FAILED
 
 

@@ -32,7 +32,7 @@ def examine(start: Path) -> list[Finding]:
     except NoWorkspace as error:
         return [*found, _finding("workspace", "problem", error, "run it in a repository, or `jetbox demo`")]
     looks: tuple[Callable[[Workspace], Finding], ...] = (
-        _repository, _settings, _disk, _journal, _engine, _worktrees,
+        _repository, _settings, _disk, _journal, _core, _engine, _worktrees,
     )  # fmt: skip
     return [*found, *(look(workspace) for look in looks)]
 
@@ -220,6 +220,32 @@ def _journal(workspace: Workspace) -> Finding:
     if fault:
         return _finding("journal", "problem", fault, "`jetbox verify --copy FILE` saves the sound part")
     return _finding("journal", "ok", f"sound, {count} events")
+
+
+def _core(workspace: Workspace) -> Finding:
+    from orchestrator import seals
+    from state.core import verified
+
+    try:
+        journal = Journal.read(workspace.journal)
+    except JournalError:  # another finding
+        return _finding("core", "note", "none yet: `jetbox core adopt NAME=RUN` makes the first version")
+    try:
+        found = verified(journal, workspace, seals.yours())
+    except (JournalError, TicketError) as error:
+        return _finding("core", "problem", error, "`jetbox core verify` says more")
+    finally:
+        journal.close()
+    if not found.standing.settings:
+        return _finding("core", "note", "none yet: `jetbox core adopt NAME=RUN` makes the first version")
+    if found.version is None or found.passed:
+        said = found.why or f"{found.passed[0][0][:12]} is not used: {found.passed[0][1]}"
+        cure = "`jetbox core revert DIGEST` goes back to a sound one, `jetbox core adopt` makes one anew"
+        return _finding("core", "problem", said, cure)
+    parts = ", ".join(sorted(found.version.parts))
+    forged = sum(1 for each in found.standing.settings if each.refused)
+    more = f"; {forged} words in the journal count for nothing: `jetbox core` tells which" if forged else ""
+    return _finding("core", "note" if forged else "ok", f"{found.version.digest[:12]}, sound: {parts}{more}")
 
 
 def _engine(workspace: Workspace) -> Finding:

@@ -25,7 +25,7 @@ def verify(
 ) -> int:
     """Check that everything is what was written.
 
-    The journal's chain, its views and every blob; names the first fault.
+    The journal's chain, its views, every blob, and the core in force; names the first fault.
 
     Example:
       jetbox verify
@@ -45,6 +45,8 @@ def verify(
                 if fault:
                     report.fault = f"{name}: {fault}"
                     break
+        if report.fault is None:
+            report.core, report.fault = _core(workspace, journal)
         report.ok = report.fault is None
         saved = journal.copy_sound(copy.absolute()) if copy else None
     finally:
@@ -52,12 +54,23 @@ def verify(
     if json:
         output.json_object(report)
     elif report.ok:
-        line(f"Sound: {report.events} events in one chain, {report.blobs} blobs", "ok")
+        more = f", core {report.core[:12]}" if report.core else ""
+        line(f"Sound: {report.events} events in one chain, {report.blobs} blobs{more}", "ok")
     else:
         line(f"Not sound: {report.fault}", "problem")
     if saved is not None and not json:
         line(f"Saved {saved} events to {copy}")
     return Exit.DONE if report.ok else Exit.FAILED
+
+
+def _core(workspace: Workspace, journal: Journal) -> tuple[str | None, str | None]:
+    """The core in force, and what is wrong with the version that was said last."""
+    from orchestrator import seals
+    from state.core import verified
+
+    found = verified(journal, workspace, seals.yours())
+    fault = f"core {found.passed[0][0][:12]}: {found.passed[0][1]}" if found.passed else None
+    return (found.version.digest if found.version else None), fault
 
 
 def _unchecked(workspace: Workspace) -> Journal:

@@ -194,6 +194,8 @@ class VerifyReport(_Model):
     blobs: int
     fault: str | None
     """The first thing that is not what was written."""
+    core: str | None = None
+    """The version of the core in force, every file of it checked; null where there is none."""
 
 
 class Finding(_Model):
