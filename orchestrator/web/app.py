@@ -58,7 +58,7 @@ def build(desk: Desk, feed: Feed) -> FastAPI:
         responses={code: _error(code) for code in _EVERY},
         openapi_tags=[],
     )
-    _errors(app)
+    _errors(app, desk)
     _asking(app, desk)
     _updating(app, desk)
     _looking(app, desk)
@@ -186,7 +186,7 @@ def _error(code: int) -> dict[str, Any]:
     return {"model": shapes.Error, "description": _WORDS[code]}
 
 
-def _errors(app: FastAPI) -> None:
+def _errors(app: FastAPI, desk: Desk) -> None:
     """Every error is a line and a word, whoever finds it."""
 
     @app.exception_handler(Sorry)
@@ -195,8 +195,10 @@ def _errors(app: FastAPI) -> None:
         return _wrong(error.status, error.reason, str(error))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: Exception) -> Response:
+    def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if request.url.path == "/apply_update":
+            updates.on_record(desk, "apply", "the request is none: nothing is read out of it")
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             return _wrong(400, "json", "the body is no JSON")

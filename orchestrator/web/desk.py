@@ -11,6 +11,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from orchestrator.cli import models, reading
 from orchestrator.cli.output import Failed
 from orchestrator.lab.mind import Mind, MindError
 from orchestrator.web.shapes import MindLine
+from state import reflections
 from state.errors import JournalError, JournalMissing
 from state.journal import Journal
 from state.workspace import Workspace
@@ -180,7 +182,7 @@ class Desk:
 
     def reflections(self, limit: int) -> list[dict[str, Any]]:
         """What was written down, newest first."""
-        return []
+        return [asdict(each) for each in reflections.read(self.workspace.home, limit)]
 
     def head(self) -> int:
         """The seq of the last event; 0 where there is no journal yet."""

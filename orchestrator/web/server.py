@@ -193,6 +193,12 @@ class Bounded(H11Protocol):
             self._due.cancel()
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """A websocket has no next request: who does not answer its pings is let go."""
+        if self._due is not None:
+            self._due.cancel()
+        super().handle_websocket_upgrade(event)
+
     def on_response_complete(self) -> None:
         """The next request has its time from here on."""
         super().on_response_complete()
