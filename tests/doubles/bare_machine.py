@@ -1,10 +1,11 @@
-"""A machine without the extras `embedded` and `model`, as a Python process sees it."""
+"""A machine without the extras `embedded`, `model`, `api` and `web`, as a Python process sees it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _MISSING = ("numpy", "xllamacpp", "torch", "torchvision", "timm", "safetensors", "tokenizers", "numba", "PIL")
+_MISSING += ("fastapi", "starlette", "uvicorn", "gradio", "textual_serve", "aiohttp", "websockets")
 _SITE = f"""
 import sys
 from importlib.machinery import PathFinder
