@@ -69,8 +69,11 @@ def main() -> int:
     return run(arguments)
 
 
-def cockpit(folder: Path) -> int:
-    """Open the cockpit on the repository that holds this folder; the exit code."""
+def cockpit(folder: Path, terminal: bool = True) -> int:
+    """Open the cockpit on the repository that holds this folder; the exit code.
+
+    `terminal` is False where it is shown in a browser: `orchestrator/web/browser.py` starts it then.
+    """
     from orchestrator.background import spawn
     from orchestrator.workspaces import NoWorkspace, find, set_up
 
@@ -78,7 +81,7 @@ def cockpit(folder: Path) -> int:
         workspace = find(folder)
     except NoWorkspace as error:
         return _refused(str(error))
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if terminal and not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _refused("the cockpit needs a terminal: `jetbox status` prints the board")
     with contextlib.suppress(OSError):  # a folder one may only read can still be looked at
         set_up(workspace)

@@ -20,7 +20,7 @@ from orchestrator.gates.cdp import Browser, Gone
 from orchestrator.gates.gate import CHROMIUM
 
 STARTING = 60.0
-WAITING = 60.0
+WAITING = 30.0
 """Seconds that a page may take on a busy machine; what is there sooner is waited for no longer."""
 _REFUSED = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.blockedURI))"
 
@@ -46,6 +46,8 @@ class Tab:
         self.browser, self.own = browser, own
         self.asked: list[str] = []
         self.wrong: list[str] = []
+        self.drawn = b""
+        """What came by websockets."""
         made = browser.call("Target.createTarget", url="about:blank")
         self.session = str(
             browser.call("Target.attachToTarget", targetId=made["targetId"], flatten=True)["sessionId"]
@@ -55,6 +57,7 @@ class Tab:
         """Listen to all that it does."""
         for domain in ("Runtime", "Log", "Network", "Page"):
             self.browser.call(f"{domain}.enable", self.session)
+        self.browser.call("Emulation.setFocusEmulationEnabled", self.session, enabled=True)
         self.browser.call("Page.addScriptToEvaluateOnNewDocument", self.session, source=_REFUSED)
 
     def hear(self, session: str, event: str, told: Mapping[str, Any]) -> None:
@@ -66,6 +69,8 @@ class Tab:
                 self.asked.append(told["request"]["url"])
             case "Network.webSocketCreated":
                 self.asked.append(told["url"])
+            case "Network.webSocketFrameReceived" if told["response"]["opcode"] == 2:
+                self.drawn += base64.b64decode(told["response"]["payloadData"])
             case "Runtime.exceptionThrown":
                 self.wrong.append(json.dumps(told["exceptionDetails"])[:500])
             case "Runtime.consoleAPICalled" if told["type"] in ("error", "assert"):
