@@ -50,6 +50,7 @@ from orchestrator.process import end_marked
 from orchestrator.ready import ground
 from orchestrator.sandbox.sandbox import Sandbox
 from orchestrator.world import World
+from state import core_words
 from state.blobs import Blobs
 from state.canonical import digest
 from state.events import Event, New
@@ -241,7 +242,11 @@ class Conductor:
                     type_, id=name[:12], digest=name, kind=kind, summary=summary, subject=subject, diff=diff
                 )
             case Void(proposal, why):
-                self._write("proposal.stale", id=proposal, why=why)
+                events = [New("proposal.stale", {"id": proposal, "why": why}, self.ticket, self.number)]
+                if any(word.id == proposal and word.kind == "core" for word in attempt.words):
+                    what = f"the approval of {proposal}"
+                    events.append(core_words.refusal(what, why, "engine", self.ticket, self.number))
+                self.shop.write(*events)
             case Action():
                 self._act(attempt, decision, control)
 

@@ -27,12 +27,14 @@ from orchestrator.alerts import Alerts
 from orchestrator.conductor import Conductor, Shop, is_full
 from orchestrator.config import Config
 from orchestrator.contracts import Contracts
+from orchestrator.core.desk import CoreDesk
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
 from orchestrator.models.base import Nobody, Service
 from orchestrator.place import Control, Halted, NoRoom, Turn
 from orchestrator.ready import branch_name, ground, start_block, unmet
 from orchestrator.sandbox.choose import Choice, choose
+from state import core_words
 from state.alerts import damaged, paused
 from state.ballast import Ballast
 from state.blobs import Blobs
@@ -423,9 +425,17 @@ class Engine:
                 self._fault = JournalDamaged(f"{self._workspace.journal} is damaged: {fault}")
                 self._alerts.say(damaged(str(self._fault)))
             self._whole = fault is None and not self._stopping.is_set()
+            if self._whole:
+                self._look_at_core()
         finally:
             self._chain.set()
             self._wake.set()
+
+    def _look_at_core(self) -> None:
+        """What claims to be the core and is not is put on record; nothing else hangs on it here."""
+        desk = CoreDesk(self.journal, self._workspace, self._shop.contracts.sealer)
+        with contextlib.suppress(DiskFull):
+            core_words.notice(self.journal, desk.now(), "engine")
 
     def _sound(self) -> None:
         self._chain.wait()

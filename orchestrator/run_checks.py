@@ -30,6 +30,7 @@ from orchestrator.training import short_runs
 from orchestrator.training.presets import BadConfig
 from orchestrator.training.resolve import altered, manifest
 from orchestrator.training.short_runs import Broken
+from state.core_words import refusal
 
 AGAIN = "again"
 """The name of the run beside an attempt's own that a check makes."""
@@ -268,7 +269,12 @@ def _keeps(run: Outcome, attempt: Attempt, place: Place) -> Taken:
     weighed = attempt.ok("core:weigh")
     rows = weighed.result["effects"] if weighed else []
     if lost := losses(run.result["metrics"], rows):
-        return Taken(False, f"it would lose more than {MOST_LOST:.0%}: {'; '.join(lost)}")
+        why = f"it would lose more than {MOST_LOST:.0%}: {'; '.join(lost)}"
+        if place.core is not None:
+            about = weighed.result["core"] if weighed else ""
+            what = f"candidate {about[:12]}"
+            place.core.journal.append(refusal(what, why, "engine", attempt.ticket, attempt.number))
+        return Taken(False, why)
     return Taken(True, f"holds: {len(rows)} figures, none lost more than {MOST_LOST:.0%}")
 
 

@@ -6,9 +6,11 @@ at once get one truth: the first word counts, the second is told so. No engine n
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from state.approval_key import KeySealer
@@ -59,10 +61,11 @@ def approve(
         Refused: there is no such proposal, it has been decided already, it is a question that wants an
             answer, or it cannot be sealed.
     """
-    found = _open(journal.views, proposal, digest)
-    if found.subject.get("options"):
-        raise Refused(f"{found.id} is a question with options: choose one, a yes would say nothing")
-    return _approve(journal, found, by, sealer, signoff)
+    with _on_record(journal, "approve", proposal, digest, by):
+        found = _open(journal.views, proposal, digest)
+        if found.subject.get("options"):
+            raise Refused(f"{found.id} is a question with options: choose one, a yes would say nothing")
+        return _approve(journal, found, by, sealer, signoff)
 
 
 def answer(
@@ -82,12 +85,27 @@ def answer(
         Stale: the question has changed or is void.
         Refused: no answer, no such question, it has been decided already, or it cannot be sealed.
     """
-    found = _open(journal.views, proposal, digest)
-    if not found.subject.get("options"):
-        raise Refused(f"{found.id} is no question with options: approve or deny it")
-    if not text.strip():
-        raise Refused("an empty answer says nothing: choose an option, or write what is to be done")
-    return _approve(journal, found, by, sealer, text.strip()[:_LONGEST_ANSWER])
+    with _on_record(journal, "answer", proposal, digest, by):
+        found = _open(journal.views, proposal, digest)
+        if not found.subject.get("options"):
+            raise Refused(f"{found.id} is no question with options: approve or deny it")
+        if not text.strip():
+            raise Refused("an empty answer says nothing: choose an option, or write what is to be done")
+        return _approve(journal, found, by, sealer, text.strip()[:_LONGEST_ANSWER])
+
+
+@contextlib.contextmanager
+def _on_record(journal: Journal, word: str, proposal: str, digest: str, by: str | None) -> Iterator[None]:
+    """A word on a change of the core that is refused is put on record."""
+    try:
+        yield
+    except Refused as refused:
+        found = journal.views.proposal(proposal)
+        if found is not None and found.kind == "core":
+            what = f"{word} {found.id} as {digest[:12]}"
+            said = {"what": what, "why": str(refused)[:500], "by": by or person()}
+            journal.append(New("core.refused", said, found.ticket, found.attempt))
+        raise
 
 
 def _approve(journal: Journal, found: Proposal, by: str | None, sealer: Sealer | None, signoff: str) -> Event:
