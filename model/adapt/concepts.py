@@ -58,9 +58,9 @@ class Concepts(Taught):
 
     method = "concepts"
 
-    def __init__(self, core: Part, jepa: JepaLearner) -> None:
+    def __init__(self, core: Part, jepa: JepaLearner | None = None, seed: int = 0) -> None:
         super().__init__(core)
-        self.alike = {"colour": likeness(jepa, COLOURS), "shape": likeness(jepa, SHAPES)}
+        self.alike = {kind: likeness(jepa, words) for kind, words in (("colour", COLOURS), ("shape", SHAPES))}
         self._reader: Reader | None = None
         self._rules: dict[Key, _Rule] = {}
         self.arrays = self.remember([])
@@ -141,8 +141,10 @@ def _apart(whose: list[tuple[str, str]], one: int, two: int) -> bool:
     return first[1] != second[1] or first[0].split()[-1] != second[0].split()[-1]
 
 
-def likeness(jepa: JepaLearner, words: Sequence[str]) -> np.ndarray:
+def likeness(jepa: JepaLearner | None, words: Sequence[str]) -> np.ndarray:
     """[W, W]: how alike the JEPA's latents of these words are, itself 1; unknown ones are like none."""
+    if jepa is None:
+        return np.eye(len(words))
     net = jepa.net
     with torch.no_grad():
         every = net.towers.text.words.weight
