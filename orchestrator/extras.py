@@ -11,6 +11,10 @@ COLUMNS = ("numba", "numpy", "safetensors", "PIL")
 
 WEB = ("fastapi", "uvicorn")
 """What `jetbox serve` cannot do without."""
+PAGE = ("gradio",)
+"""What its page cannot do without."""
+IN_BROWSER = ("textual_serve", "websockets")
+"""What the cockpit in a browser cannot do without."""
 
 
 def lacking(needed: tuple[str, ...], what: str, extra: str = "model") -> str | None:

@@ -2,6 +2,8 @@
 
 Guarantees:
 - It stands behind the guard like all that is served, its websocket too; nothing is loaded from elsewhere.
+- It opens for the browser that came by the link. The token, which programs have, is refused here: in the
+  cockpit keys approve, and those are a person's.
 - What is started is our own program on this workspace, by no shell; nothing that a browser says is in it.
 - A cockpit ends with its page; at most `MOST` are open at once; what goes either way is bounded and held up
   where the other side is slow.
@@ -27,6 +29,7 @@ from urllib.parse import parse_qs
 
 from orchestrator.web.desk import Desk
 from orchestrator.web.guard import Receive, Scope, Send, asked_of
+from orchestrator.web.pages import NoPage
 from state.safe_text import safe_lines
 
 PATH = "/cockpit/"
@@ -43,6 +46,8 @@ TYPED = 1 << 16
 """Characters of one message of the browser's: a key takes a few, a paste may take more."""
 _SIZE = 20, 500  # columns and rows are held between
 _ENDING = 6.0  # seconds for a cockpit to close by itself
+_BY_LINK = b'{"error":"the cockpit is for a person: open the link","reason":"link"}'
+_NO_PATH = b'{"error":"the cockpit has no such path","reason":"path"}'
 _READY = b"__GANGLION__\n"
 _FILES = {
     "textual.js": ("js/textual.js", b"text/javascript; charset=utf-8"),
@@ -69,15 +74,11 @@ const wait = setInterval(() => {
 """Keys go to the cockpit from the start, without a click."""
 
 
-class BrowserError(RuntimeError):
-    """The installed textual-serve is not one that this is made for."""
-
-
 def mount(app: Any, desk: Desk) -> Mapping[str, str]:
     """Add the cockpit to an application; its path and its policy.
 
     Raises:
-        BrowserError: the installed textual-serve is not one that this is made for.
+        NoPage: the installed textual-serve is not one that this is made for.
     """
     root = str(desk.workspace.root)
     command = [sys.executable, "-P", "-m", "orchestrator.web.cockpit", root]
@@ -95,7 +96,7 @@ def files() -> dict[str, tuple[bytes, bytes]]:
         for name, (path, kind) in _FILES.items():
             served[name] = (Path(places[0], "static", path).read_bytes(), kind)
     except (OSError, IndexError) as error:
-        raise BrowserError("the installed textual-serve is not one that this is made for: 1.1 is") from error
+        raise NoPage("the installed textual-serve is not one that this is made for: 1.1 is") from error
     return served
 
 
@@ -114,6 +115,12 @@ def document(host: str) -> bytes:
     ).encode()
 
 
+async def _answer(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    head = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
 class Cockpits:
     """ASGI: the page, its files, and the websocket."""
 
@@ -129,25 +136,28 @@ class Cockpits:
         path = str(scope["path"]).removeprefix(str(scope.get("root_path") or ""))
         if scope["type"] == "websocket":
             await self._opened(path, scope, receive, send)
+        elif scope["type"] == "http" and asked_of(scope).all("authorization"):
+            await _answer(send, 403, b"application/json", _BY_LINK)
         elif scope["type"] == "http":
             await self._say(path, scope, send)
 
     async def _say(self, path: str, scope: Scope, send: Send) -> None:
         found = self._served.get(path.removeprefix("/static/")) if path.startswith("/static/") else None
-        status = 200
         if scope["method"] == "GET" and path in ("", "/"):
-            found = document(asked_of(scope).all("host")[0]), b"text/html; charset=utf-8"
-        elif scope["method"] != "GET" or found is None:
-            status = 404
-            found = b'{"error":"the cockpit has no such path","reason":"path"}', b"application/json"
-        body, kind = found
-        head = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+            body = document(asked_of(scope).all("host")[0])
+            await _answer(send, 200, b"text/html; charset=utf-8", body)
+        elif scope["method"] == "GET" and found is not None:
+            await _answer(send, 200, found[1], found[0])
+        else:
+            await _answer(send, 404, b"application/json", _NO_PATH)
 
     async def _opened(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        if path != "/ws" or self.open >= MOST:
+        asked = asked_of(scope)
+        if path != "/ws" or asked.all("authorization") or not asked.all("origin"):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if self.open >= MOST:
             await send({"type": "websocket.close", "code": 1013, "reason": f"{MOST} are open already"})
             return
         self.open += 1
@@ -327,5 +337,5 @@ if sys.platform == "win32":
 
     _APART: dict[str, Any] = {"creationflags": subprocess.CREATE_NO_WINDOW}
 else:
-    _APART = {"start_new_session": True}
+    _APART: dict[str, Any] = {"start_new_session": True}
 """A ctrl-C in the terminal is for the server, which then ends its cockpits."""

@@ -143,8 +143,8 @@ def trace(reply: Mapping[str, Any]) -> str:
                 marks.append(_text(x, top + high + 30, f"{changed}", 10, _INK, "middle"))
     for name, colour in (("doubt", _DOUBT), ("halt", _SURE)):
         if lines[name]:
-            points = " ".join(lines[name])
-            marks.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+            path = " ".join(lines[name])
+            marks.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
     marks.append(_text(left, 16, "doubt", 12, _DOUBT))
     marks.append(_text(left + 50, 16, "halts", 12, _SURE))
     marks.append(

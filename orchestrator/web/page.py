@@ -24,6 +24,7 @@ from orchestrator import reach
 from orchestrator.web.blocks import blocks
 from orchestrator.web.desk import Desk
 from orchestrator.web.guard import App, Message, Receive, Scope, Send
+from orchestrator.web.pages import NoPage
 
 PATH = "/lab/"
 POLICY = (
@@ -49,15 +50,11 @@ _OPEN = tuple(
 _CSS = ".mono textarea { font-family: monospace !important; } .gradio-container { max-width: 1100px; }"
 
 
-class PageError(RuntimeError):
-    """The installed Gradio is not one that this page is made for."""
-
-
 def mount(app: Any, desk: Desk) -> Mapping[str, str]:
     """Add the page to an application; its path and its policy.
 
     Raises:
-        PageError: the installed Gradio is not one that this page is made for.
+        NoPage: the installed Gradio is not one that this page is made for.
     """
     _quiet(desk.workspace.home / "web")
     with reach.guard(frozenset()), warnings.catch_warnings():
@@ -105,17 +102,17 @@ def shell(package: Path) -> bytes:
         package: the folder of the installed Gradio.
 
     Raises:
-        PageError: it has no program where it is looked for.
+        NoPage: it has no program where it is looked for.
     """
     try:
         text = (package / "templates" / "frontend" / "index.html").read_text(encoding="utf-8")
     except OSError as error:
-        raise PageError(f"the installed Gradio has no page: {error.strerror}") from error
+        raise NoPage(f"the installed Gradio has no page: {error.strerror}") from error
     found = dict.fromkeys(_ASSET.findall(text))
     script = next((each for each in found if each.endswith(".js")), None)
     style = next((each for each in found if each.endswith(".css")), None)
     if script is None or style is None:
-        raise PageError("the installed Gradio is not one that this page is made for: gradio 6 is")
+        raise NoPage("the installed Gradio is not one that this page is made for: gradio 6 is")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Jetbox Lab</title>'
         '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
