@@ -321,13 +321,9 @@ class Asking(CockpitScreen):
         )
 
     def _reverted(self) -> None:
-        """Called beside the screen, when the word is written."""
-
-        def anew() -> None:
-            self.look_at_core()
-            if self.talk.state in ("ready", "ended"):
-                self.talk.close()
-                self.talk.start(self.ready, self.ended)
-            self.sync()
-
-        self._bring(anew)
+        """The word is written: the core that is in force now answers."""
+        self.look_at_core()
+        if self.talk.state in ("ready", "ended"):
+            self.talk.close()
+            self.talk.start(self.ready, self.ended)
+        self.sync()

@@ -51,7 +51,12 @@ class LabScreen(Asking):
         Command("play", ("space",), "play", "Play the cycles"),
         Command("core", ("w",), "core", "The versions of the core: which is in force, what was refused"),
         Command("revert", ("v",), "go back", "Go back to an earlier version of the core, with your seal"),
-        Command("again", ("R",), "start the mind", "End the mind and start it anew: with the core that is in force"),
+        Command(
+            "again",
+            ("R",),
+            "start the mind",
+            "End the mind and start it anew: with the core that is in force",
+        ),
         Command("tab:-1", ("shift+tab",), "page before", "The page before", group="Move", listed=False),
         *MOVING,
     )
@@ -156,11 +161,10 @@ class LabScreen(Asking):
         asks = talk.state == "ready" and bench is not None
         self._side.display = asks
         self.tabs.at = self.page
+        self.top_bar.note = ()
         if not asks and self.page == CORE:
-            self.tabs.note = ()
             self.right.show(Text(self._page), keep=True)
         elif not asks or bench is None:
-            self.tabs.note = ()
             seconds = self.context.clock() - talk.since
             state = talk.state if talk.state != "ready" else "empty"
             page = partial(
@@ -181,9 +185,8 @@ class LabScreen(Asking):
         self.part_bar.names = [each.part.name for each in self.benches]
         self.part_bar.at = self.at
         self.part_bar.sync()
-        cycle = f"cycle {bench.cycle + 1} of {len(bench.trace)} " if bench.cycle >= 0 else ""
-        asking = f"asking{look.g.ellipsis} " if talk.waiting else cycle
-        self.tabs.note = ((asking, look("waiting" if talk.waiting else "review")),)
+        if talk.waiting:
+            self.top_bar.note = ((f" asking{look.g.ellipsis}", look("waiting", "bar", bold=True)),)
         self.left.show(Text(self._question), keep=True)
         self.right.show(Text(self._page), keep=True)
 

@@ -136,15 +136,15 @@ class Talk:
         while (job := jobs.get()) is not None:
             try:
                 reply = mind.ask(job.do, **job.fields)
-                if not isinstance(reply, Mapping):
-                    raise TypeError("the mind's reply cannot be read")
             except Exception as error:
                 line, why = _line(error), _reason(error)
                 here(self._told(job.wrong, line))
                 if why not in REFUSALS:
                     break
             else:
-                if reply.get("ok") is False:
+                if not isinstance(reply, Mapping):
+                    here(self._told(job.wrong, "the mind's reply cannot be read"))
+                elif reply.get("ok") is False:
                     here(self._told(job.wrong, str(reply.get("error") or "refused")[:500]))
                 else:
                     here(self._replied(job.then, reply))
