@@ -176,9 +176,18 @@ def part_of(learner: Learner) -> Part | None:
 
 
 def part_at(where: Path) -> tuple[Part, checkpoint.Meta]:
-    """The part of a checkpoint as a training wrote it; CheckpointError where it takes no questions."""
-    learner, meta = learners.restore(where)
-    part = part_of(learner)
+    """The part of a checkpoint, of which `train.safetensors` need not be there; CheckpointError otherwise."""
+    try:
+        meta = checkpoint.parse(_bytes(where / checkpoint.META, checkpoint.MAX_META), where)
+        weights = _bytes(where / checkpoint.WEIGHTS, MOST_WEIGHTS)
+    except CoreRefused as error:
+        raise CheckpointError(str(error)) from None
+    if hashlib.sha256(weights).hexdigest() != meta.files[checkpoint.WEIGHTS]["sha256"]:
+        raise CheckpointError(f"{where / checkpoint.WEIGHTS} is torn or was altered: it has not its checksum")
+    try:
+        part = part_of(learners.assembled(where, meta, load(weights)))
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{where} can't be opened: {error}") from None
     if part is None:
         raise CheckpointError(f"{where} holds a {meta.learner} that takes no questions")
     return part, meta

@@ -1,0 +1,104 @@
+"""A calibration run: how far a part's certainty can be believed, from `request.json` to `calibration.json`.
+
+Started by the run protocol (`python -P -m orchestrator.child RUN_DIR model.calibrate`) with {"schema": 1,
+"checkpoint": DIR, "data": DIR or null, "rows": N, "seed": N}. Half of the rows fit the map, the other half
+measures it, and only what they say is a metric. Without `data` the rows are made afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from datagen import files, runlog
+from datagen.errors import DataError
+from model.devices import prepare_environment
+from model.errors import ModelError, RequestError
+
+REQUEST, CALIBRATION = "request.json", "calibration.json"
+_MOST = 1 << 16  # bytes of a request
+
+
+class Request(BaseModel):
+    """What a calibration is asked for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    schema_: Literal[1] = Field(alias="schema")
+    checkpoint: str
+    data: str | None = None
+    """A data set whose held-out rows are taken."""
+    rows: Annotated[int, Field(ge=40, le=200_000)] = 2000
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+def main(run_dir: Path) -> int:
+    """Do the run; 0 when its result is good, 1 when it is an error."""
+    prepare_environment(1)
+    try:
+        runlog.drop_failure(run_dir)
+        metrics, body = _calibrated(run_dir, _asked(run_dir))
+        text = json.dumps(body, sort_keys=True, allow_nan=False).encode() + b"\n"
+        files.replace(run_dir / CALIBRATION, text)
+        runlog.succeed(run_dir, {**metrics}, CALIBRATION, hashlib.sha256(text).hexdigest())
+    except (ModelError, DataError, OSError, ValueError) as error:
+        print(runlog.explain(error), file=sys.stderr)
+        runlog.give_up(run_dir, error)
+        return 1
+    except ImportError as error:
+        line = f"{error.name or error} is missing: pip install 'jetbox[model]'"
+        print(line, file=sys.stderr)
+        runlog.fail(run_dir, line)
+        return 1
+    return 0
+
+
+def _asked(run_dir: Path) -> Request:
+    try:
+        with files.open_regular(run_dir / REQUEST) as file:
+            return Request.model_validate(json.loads(file.read(_MOST)))
+    except OSError as error:
+        raise RequestError(f"{REQUEST} can't be read: {error.strerror or error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise RequestError(f"{REQUEST}: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{REQUEST} is not JSON: {error}") from None
+
+
+def _calibrated(run_dir: Path, asked: Request) -> tuple[dict[str, float], dict[str, Any]]:
+    import numpy as np
+    import torch
+
+    from model.mind.core import part_at
+    from model.reflect import calibration, heldout
+
+    torch.set_num_threads(1)
+    part, meta = part_at(Path(asked.checkpoint))
+    if asked.data is not None:
+        columns = heldout.given(Path(asked.data), asked.rows)
+    else:
+        columns = heldout.fresh(meta, asked.rows, asked.seed)
+    cases = heldout.cases(columns, part.task)
+    if len(cases) < 2:
+        raise ModelError("there are too few held-out rows to measure anything: make a larger data set")
+    signs, right = [], []
+    with runlog.RunLog(run_dir) as log:
+        for number, (each, hit) in enumerate(
+            heldout.observed(part, cases, str(meta.data.get("recipe", ""))), 1
+        ):
+            signs.append(each)
+            right.append(hit)
+            if number % 96 == 0 or number == len(cases):
+                log.progress(number, len(cases), "questions")
+    hits, half = np.array(right), len(cases) // 2
+    fitted = calibration.fit(signs[:half], hits[:half])
+    said = np.array([fitted.probability(*each) for each in signs[half:]])
+    told = calibration.measure(said, hits[half:], fitted.bound)
+    metrics = {name: round(value, 6) for name, value in told.items() if value is not None}
+    return metrics, fitted.body() | {"measured": metrics | {"rows": len(cases) - half}}
