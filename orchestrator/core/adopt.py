@@ -74,6 +74,9 @@ def adopt(
     except CoreRefused as error:
         core_words.refused(journal, f"adopt {', '.join(parts)}", str(error), by)
         raise
+    if version.digest == now.standing.head:  # its files had been altered, and are whole again
+        tell(f"{version.digest[:12]} is in force already")
+        return version
     core_words.adopt(journal, workspace, version.digest, by, sealer=sealer, signoff=signoff)
     return version
 

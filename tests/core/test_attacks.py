@@ -216,6 +216,13 @@ def old_word_said_again(at: Field) -> None:
     at.write(*(New("core.set", each.body) for each in at.lab.events(type_="core.set")))
 
 
+def old_word_said_again_when_it_would_fit(at: Field) -> None:
+    at.lab.revert(at.base.first)
+    at.write(New("core.set", at.lab.events(type_="core.set")[1].body))  # from the first to the second
+    assert at.lab.now() == at.base.first, "a word counts a second time"
+    at.lab.revert(at.base.second)
+
+
 def old_word_about_a_new_before(at: Field) -> None:
     body = at.lab.events(type_="core.set")[0].body
     at.write(New("core.set", {**body, "before": at.base.second}))
@@ -567,7 +574,7 @@ DAMAGE = (
 """What makes the version in force unusable: the one before it answers then, and it is said why."""
 ATTEMPTS = (
     word_without_a_contract, word_with_a_seal_of_another_key, word_with_an_edited_contract,
-    word_sealed_for_another_workspace, old_word_said_again, old_word_about_a_new_before,
+    old_word_said_again_when_it_would_fit, word_sealed_for_another_workspace, old_word_said_again, old_word_about_a_new_before,
     sealed_word_that_comes_too_late, word_to_revert_under_the_seal_of_another,
     word_to_revert_to_what_never_was, word_of_no_known_form, update_of_a_proposal_that_nobody_approved,
     update_sealed_outside_of_its_proposal, update_by_the_approval_of_a_start,
