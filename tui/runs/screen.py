@@ -55,6 +55,7 @@ class RunsScreen(Reading):
         Command("log", ("l",), "log", "The end of what the run has printed", bar=True),
         Command("axis", ("y",), "axis", "Values by their logarithm, or plain", bar=True),
         Command("folder", ("o",), "folder", "Show where the run folder is", bar=True),
+        Command("rollback", ("b",), "roll back", "Take a training back to a checkpoint that it kept"),
         Command("tab:1", ("tab",), "next page", "The next page", group="Move", listed=False),
         Command("tab:-1", ("shift+tab",), "page before", "The page before", group="Move", listed=False),
         Command("run:-1", ("left", "h", "["), "run before", "The run above", group="Move", listed=False),
@@ -87,13 +88,22 @@ class RunsScreen(Reading):
     def why_not(self, name: str) -> str:
         """Why a command does nothing now."""
         verb = name.partition(":")[0]
-        if verb in ("open", "folder", "report", "log", "metric", "zoom", "axis") and self.row is None:
+        if (
+            verb in ("open", "folder", "report", "log", "metric", "zoom", "axis", "rollback")
+            and self.row is None
+        ):
             return "there is no run"
         if verb in ("metric", "zoom", "axis") and not self.grid.names:
             return "the run has no curves yet"
         if name == "open" and self.chosen[0] not in self.context.feed.cards:
             return f"{self.chosen[0]} is no ticket of this repository"
-        if verb in ("folder", "report", "log") and (row := self.row) is not None and row.glance is None:
+        if name == "rollback" and (row := self.row) is not None and row.lives:
+            return f"{named(row)} is at work: stop it first"
+        if (
+            verb in ("folder", "report", "log", "rollback")
+            and (row := self.row) is not None
+            and row.glance is None
+        ):
             return f"{named(row)} has no folder yet"
         return super().why_not(name)
 
@@ -324,6 +334,14 @@ class RunsScreen(Reading):
         row = self.row
         if row is not None and row.glance is not None:
             self.context.say(str(row.glance.place.folder), "text")
+
+    def do_rollback(self) -> None:
+        """Take the run back to a checkpoint."""
+        row = self.row
+        if row is not None and row.glance is not None:
+            from tui.runs.back import ask
+
+            ask(self, row.glance.place.folder, named(row))
 
     def do_tab(self, by: str) -> None:
         """Another page."""
