@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from model.adapt import methods
 from model.errors import ModelError
 from model.mind import core as cores
 from model.mind import records, request
@@ -23,11 +24,6 @@ from model.mind.core import Core, Opened
 from model.mind.errors import MindRefused
 from model.mind.records import Record, RecordBroken
 from model.part import Lesson, Memory, Question, Said
-
-try:
-    from model.adapt import methods
-except ImportError:
-    from model.mind import recall as methods
 
 SECONDS = {"board": 30.0, "scene": 2.0}
 """CPU time that learning all lessons may take: what docs/mind.md promises of a correction."""

@@ -28,6 +28,7 @@ from model.reflect.look import Look, look, varying
 
 _SHOWN = 4  # digits of a probability
 DEFAULT = "default"
+_UNMEASURED = calibration.Calibration()
 
 
 class Session:
@@ -168,9 +169,10 @@ class Session:
         except ValueError as error:
             raise MindRefused("request", str(error)) from None
         told = self._maps[opened.name]
-        probability = told.probability(*found.features)
-        if memory:
-            probability = min(probability, memory.trusted)
+        if memory:  # nothing was measured of it: its own belief, no further than its lessons bear it out
+            probability = min(_UNMEASURED.probability(*found.features), memory.trusted)
+        else:
+            probability = told.probability(*found.features)
         reply = _plain(found, memory) | {
             "probability": round(probability, _SHOWN),
             "abstained": bool(probability < told.bound),
