@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,8 @@ def mount(app: Any, desk: Desk) -> Mapping[str, str]:
     Raises:
         NoPage: the installed Gradio is not one that this page is made for.
     """
-    _quiet(desk.workspace.home / "web")
+    folder = desk.workspace.home / "web"
+    _quiet(folder)
     with reach.guard(frozenset()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of codecs for sound, and such
         import gradio
@@ -80,6 +82,7 @@ def mount(app: Any, desk: Desk) -> Mapping[str, str]:
             show_error=False,
             max_file_size=1,
         )
+    shutil.rmtree(folder, ignore_errors=True)  # of features that are off
     route = app.router.routes[-1]
     route.app = Only(route.app, shell(Path(gradio.__file__).parent))
     return {PATH: POLICY}
@@ -164,11 +167,14 @@ def refused(body: bytes) -> str:
     data = said.get("data", [])
     if not isinstance(data, list) or len(data) > 64:
         return "data: a list of at most 64 values"
-    if not all(each is None or isinstance(each, (str, int, float, bool)) for each in data):
-        return "data: values are text, numbers, and yes or no"
+    happened = said.get("event_data") or {}  # which tab was chosen, and such
+    if not isinstance(happened, dict) or len(happened) > 8:
+        return "event_data: a few values"
     more = [each for name, each in said.items() if name not in ("data", "event_data")]
-    if said.get("event_data") is not None or any(isinstance(each, (dict, list)) for each in more):
-        return "there is nothing else to be said"
+    if not all(
+        each is None or isinstance(each, (str, int, float)) for each in (*data, *happened.values(), *more)
+    ):
+        return "values are text, numbers, and yes or no"
     session = said.get("session_hash")
     return "" if session is None or re.fullmatch(r"\w{1,64}", str(session)) else "session_hash: a short word"
 

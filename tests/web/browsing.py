@@ -121,6 +121,18 @@ class Tab:
         self.evaluate(f"{found}.focus(), {found}.select()")
         self.type(text)
 
+    def tab(self, name: str) -> None:
+        """Open a tab of the page."""
+        found = f"[...document.querySelectorAll('[role=tab]')].find(t => t.innerText.trim() == {name!r})"
+        self.evaluate(f"{found}.click()")
+
+    def choose(self, selector: str, text: str) -> None:
+        """Choose of a list that opens below a field."""
+        found = f"[...document.querySelectorAll('[role=option]')].find(o => o.innerText.includes({text!r}))"
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
+        self.until(f"!!{found}")
+        self.evaluate(f"{found}.dispatchEvent(new MouseEvent('mousedown', {{bubbles: true}}))")
+
     def press(self, key: str) -> None:
         """One key that is a character."""
         code = ord(key.upper())

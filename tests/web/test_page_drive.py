@@ -2,52 +2,121 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import browsing
 import pytest
-from web_doubles import Served, served, workspace
+from web_doubles import Served, scripted, served, workspace
 
 pytest.importorskip("gradio")
 
 from orchestrator.web import page
+from orchestrator.web.desk import Desk
 
 pytestmark = [
     pytest.mark.skipif(bool(browsing.lacking()), reason=browsing.lacking() or "a browser is here"),
     pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio"),
 ]
+
+EVIL = "<img src=x onerror='window.evil=1'><script>window.evil=1</script>](javascript:evil) \x1b[2J\u202e"
+
+
+class Hostile(Desk):
+    """A desk whose mind says to the question `evil` what would run, were it believed."""
+
+    def ask(self, do: str, **fields: Any) -> dict[str, Any]:
+        """The double's answer, or the evil one."""
+        reply = super().ask(do, **fields)
+        if fields.get("question") == "evil":
+            cycles = [{"answer": EVIL, "change": 1e300, "halt": -5, "doubt": "no"}] * 5_000
+            reply |= {"answer": EVIL, "by": EVIL, "others": [[EVIL, 0.5]] * 900, "trace": cycles}
+        return reply
+
+    def reflections(self, limit: int) -> list[dict[str, Any]]:
+        """One that is evil."""
+        return [{"at": 1e30, "kind": EVIL, "part": EVIL, "answer": EVIL, "by": EVIL, "probability": 2}]
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     place = workspace(tmp_path_factory.mktemp("page") / "project")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (
-            "GRADIO_ANALYTICS_ENABLED",
-            "GRADIO_TEMP_DIR",
-            "HF_HUB_OFFLINE",
-            "HF_HUB_DISABLE_TELEMETRY",
-        ):
-            patch.setenv(name, "x")  # put back as it was, once the page has set its own
-        with served(place, mount=page.mount) as found:
+    kept = dict(os.environ)  # the page makes settings of its own
+    try:
+        with served(place, Hostile(place, scripted(place)._opener), mount=page.mount) as found:
             yield found
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
 
 
-def test_a_question_is_asked_and_corrected_and_nothing_else_is_reached(lab: Served, tmp_path: Path) -> None:
-    with browsing.tab(tmp_path / "profile", f"127.0.0.1:{lab.port}") as tab:
+@pytest.fixture(scope="module")
+def opened(lab: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsing.Tab]:
+    own = f"127.0.0.1:{lab.port}"
+    with browsing.tab(tmp_path_factory.mktemp("chromium") / "profile", own) as tab:
         tab.open(lab.serving.link)
+        tab.until("document.querySelector('#core textarea')?.value.startsWith('Core 5c5c')")
         tab.until("!!document.querySelector('#reason')")
-        tab.until("document.querySelector('#core textarea').value.startsWith('Core 5c5c')")
-        tab.click("#example")
-        tab.until("document.querySelector('#board textarea').value.length > 30")
-        tab.click("#reflect")
-        tab.until("document.querySelector('#answer textarea').value.includes('probability 90%')")
-        assert "by core" in tab.evaluate("document.querySelector('#answer textarea').value")
-        tab.until(
-            "[...document.querySelectorAll('#picture img')].filter(i => i.naturalWidth > 50).length == 2"
-        )
-        tab.evaluate("document.querySelector('#picture').scrollIntoView()")
-        (tmp_path / "page.png").write_bytes(tab.picture())
-        assert tab.elsewhere == []
-        assert tab.wrong == []
+        yield tab
+
+
+@pytest.fixture
+def tab(opened: browsing.Tab) -> Iterator[browsing.Tab]:
+    opened.wrong.clear()
+    yield opened
+    assert opened.elsewhere == []
+    assert opened.wrong == []
+
+
+def held(name: str) -> str:
+    return f"document.querySelector('#{name} textarea, #{name} input').value"
+
+
+def test_a_question_is_asked_reflected_on_and_corrected(tab: browsing.Tab) -> None:
+    tab.click("#example")
+    tab.until(f"{held('board')}.length > 30")
+    tab.click("#reflect")
+    tab.until(f"{held('answer')}.includes('probability 90%')")
+    solved = tab.evaluate(held("answer")).partition("\n\nprob")[0]
+    assert "." not in solved
+    assert "by core" in tab.evaluate(held("answer"))
+    tab.until("[...document.querySelectorAll('#picture img')].filter(i => i.naturalWidth > 50).length == 2")
+    tab.evaluate(
+        "[...document.querySelectorAll('button')].find(b => b.innerText.includes('Correct it')).click()"
+    )
+    tab.until("!!document.querySelector('#right textarea')")
+    tab.fill("#right textarea", solved)
+    tab.click("#correct")
+    tab.until(f"{held('answer')}.includes('default has 1 lessons')")
+    assert "The core is unchanged." in tab.evaluate(held("answer"))
+    tab.click("#reason")
+    tab.until(f"{held('answer')}.includes('by default')")
+
+
+def test_what_the_mind_says_is_text_and_never_runs(tab: browsing.Tab) -> None:
+    tab.choose("#part input", "scenes")
+    tab.until("!!document.querySelector('#question input, #question textarea')")
+    tab.fill("#scene textarea", "small red circle at the top left; large blue star in the middle")
+    tab.fill("#question input, #question textarea", "evil")
+    tab.click("#reflect")
+    tab.until(f"{held('answer')}.includes('onerror')")
+    tab.until("[...document.querySelectorAll('#picture img')].filter(i => i.naturalWidth > 50).length == 2")
+    tab.tab("Traces")
+    tab.until("document.body.innerText.includes('onerror')")
+    assert tab.evaluate("window.evil") is None
+    assert tab.evaluate("document.querySelectorAll('img[src=x]').length") == 0
+    said = tab.evaluate("document.documentElement.innerText + " + held("answer"))
+    assert "\x1b" not in said and "\u202e" not in said
+
+
+def test_proposals_are_shown_and_nothing_there_can_be_pressed(tab: browsing.Tab) -> None:
+    tab.tab("Proposals")
+    tab.until(f"{held('proposals')}.includes('Nothing waits')")
+    assert "jetbox approve" in tab.evaluate(
+        "[...document.querySelectorAll('textarea')].map(t => t.value).join()"
+    )
+    shown = "[...document.querySelectorAll('button')].filter(b => b.offsetParent)"
+    pressed = set(tab.evaluate(f"{shown}.map(b => b.innerText.trim()).filter(t => t)"))
+    assert pressed == {"Ask", "Encode", "Memories", "Traces", "Proposals"}
