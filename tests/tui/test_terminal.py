@@ -389,3 +389,51 @@ def test_the_terminal_is_lent_for_a_passphrase_and_the_screen_comes_back(
     assert shown.ended() == 0
     shown.assert_restored()
     story.close()
+
+
+MIND = """
+import sys
+from pathlib import Path
+from orchestrator.lab.mind import Mind
+from state.workspace import Workspace
+from tui.app import run
+root, double = Path(sys.argv[1]), Path(sys.argv[1]) / "double"
+command = [sys.executable, "-P", double.read_text()]
+sys.exit(run(root, open_mind=lambda: Mind.open(Workspace(root), command)))
+"""
+
+
+def test_the_lab_is_opened_asked_corrected_and_its_memory_switched_off_and_on(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    seeds.Story(tmp_path).close()
+    (tmp_path / "double").write_text(str(ROOT / "tests/doubles/scripted_mind.py"))
+    shown = terminal(tmp_path, MIND, size=(80, 24))
+    shown.until("6 Lab")
+    shown.keys("6")
+    shown.until("sudoku4")
+    shown.keys("p", quiet=0.1)
+    shown.keys("n", quiet=0.1)
+    shown.until("Q what colour")
+    shown.keys("\r", quiet=0.1)
+    shown.until("by the core")
+    shown.keys("c", quiet=0.1)
+    shown.until("The right answer")
+    shown.keys("grelk\r", quiet=0.1)
+    wanted = ("core unchanged", "-> grelk", "by the memory default")
+    shown.until(lambda text: all(each in text for each in wanted))
+    shown.keys("m", quiet=0.1)
+    shown.until("1 of 1 lesson right")
+    shown.keys("o", quiet=0.1)
+    shown.until("is off")
+    shown.keys("m", quiet=0.1)
+    shown.until(lambda text: "by the core" in text and "grelk" not in text)
+    shown.keys("mo", quiet=0.1)
+    shown.until("is on")
+    shown.keys("m", quiet=0.1)
+    shown.until("by the memory default")
+    shown.keys("q")
+    shown.until("Backlog")
+    shown.keys("q")
+    assert shown.ended() == 0
+    shown.assert_restored()

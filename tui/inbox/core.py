@@ -6,7 +6,6 @@ is looked at beside the screen; until that is known, it cannot be approved.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ LOOKING = "the candidate is being verified"
 _BETTER_LOW = ("ece", "loss", "error", "brier")  # measures of which less is better
 _BAR = 16
 _ROWS = 64  # of a table
+_BIG = 1e12  # a figure beyond it is none
 _MEASURED = "measured, not a model's words: "
 
 
@@ -200,7 +200,7 @@ def _value(value: float) -> str:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
-    return float(value) if math.isfinite(value) and abs(value) < 1e12 else 0.0
+    return float(value) if -_BIG < value < _BIG else 0.0
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -6,17 +6,14 @@ it is drawn and handed on unchanged, so that anything that moved meanwhile is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.containers import Container
 from textual.widget import Widget
 
-from state.agent_view import listens
 from state.blobs import BlobDamaged
-from state.journal import Journal
 from state.views import Proposal
 from tui.commands import MOVING, Command
 from tui.context import Context
@@ -24,27 +21,25 @@ from tui.diff import Diff, DiffDoc, load
 from tui.editor import open_bytes, open_path
 from tui.feed import Change
 from tui.inbox import core
+from tui.inbox.deciding import Deciding
 from tui.inbox.detail import detail, title_of
 from tui.inbox.listing import ROWS, ListDoc
 from tui.inbox.offer import WITH_NUMBER, refusal
 from tui.inbox.question import has_options, options, recommended
 from tui.lines import Line, Lines, Text
 from tui.page import Page
-from tui.screen import CockpitScreen
 from tui.sheets.confirm import TypeToConfirm
 from tui.sheets.gate import TOO_SOON, settled
-from tui.sheets.prompt import Prompt
 from tui.tabs import TabBar
-from tui.tell import tell
 
 if TYPE_CHECKING:
-    from state.contract import Sealer
+    pass
 
 _SUMMARY, _DIFF = 0, 1
 _DECIDING = ("approve", "deny", "comment")
 
 
-class InboxScreen(CockpitScreen):
+class InboxScreen(Deciding):
     """A list and the item that is selected in it."""
 
     NAME = "inbox"
@@ -88,7 +83,6 @@ class InboxScreen(CockpitScreen):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.items: list[Proposal] = []
-        self.item: Proposal | None = None
         self.list_pane = Lines(context)
         self.list_pane.clicked = self._clicked
         self.text_pane = Lines(context)
@@ -121,7 +115,7 @@ class InboxScreen(CockpitScreen):
                 return why
             case "approve" if has_options(item) and not options(item):
                 return "it offers no options that can be shown: e answers in your own words"
-            case "edit" if not item.diff and self._listens(item):
+            case "edit" if not item.diff and self.listens(item):
                 return "its agent has the worktree: enter shows the ticket, o there takes it over"
             case "tab" if not item.diff and not options(item) and item.kind != "core":
                 return "this changes no file: there is no diff"
@@ -132,7 +126,7 @@ class InboxScreen(CockpitScreen):
         item = self.item
         if item is None:
             return super().in_bar()
-        named = {"comment": "comment" if self._listens(item) else "try again"}
+        named = {"comment": "comment" if self.listens(item) else "try again"}
         if has_options(item):
             named = {"approve": "answer", "comment": "own words", "tab:1": "mark"}
         elif item.kind == "core":
@@ -314,10 +308,10 @@ class InboxScreen(CockpitScreen):
         if item is None:
             return
         if has_options(item):
-            self._answer(item, options(item)[self._marked(item)])
+            self.answer(item, options(item)[self._marked(item)])
             return
         if item.kind not in WITH_NUMBER:
-            self._approve(item, "a")
+            self.approve(item, "a")
             return
         number = item.ticket.rpartition("-")[2]
         diff, subject = self._diff, item.subject
@@ -326,76 +320,8 @@ class InboxScreen(CockpitScreen):
         title = f"{title_of(item.kind)} {item.ticket}?"
         yes = f"{title_of(item.kind)} {item.ticket}"
         self.show(
-            TypeToConfirm(self.context, title, about, yes, number, lambda: self._approve(item, f"a {number}"))
+            TypeToConfirm(self.context, title, about, yes, number, lambda: self.approve(item, f"a {number}"))
         )
-
-    def _approve(self, item: Proposal, pressed: str) -> None:
-        def word(journal: Journal, sealer: Sealer) -> object:
-            from state import words
-
-            signoff = f"{pressed}, {item.ticket}"
-            return words.approve(journal, item.id, item.digest, sealer=sealer, signoff=signoff)
-
-        self.context.sealed(word, f"{item.ticket}: approved", None)
-
-    def _answer(self, item: Proposal, text: str) -> None:
-        def word(journal: Journal, sealer: Sealer) -> object:
-            from state import words
-
-            return words.answer(journal, item.id, item.digest, text, sealer=sealer)
-
-        self.context.sealed(word, f"{item.ticket}: answered", None)
-
-    def do_deny(self) -> None:
-        """Deny, with a reason."""
-        item = self.item
-        if item is None:
-            return
-
-        def deny(reason: str) -> None:
-            def word(journal: Journal) -> object:
-                from state import words
-
-                return words.deny(journal, item.id, item.digest, reason)
-
-            self._write(word, f"{item.ticket}: denied")
-
-        title, who = f"Deny {title_of(item.kind).lower()} of {item.ticket}", "whoever tries next"
-        if item.kind == "merge" and self._listens(item):
-            title, who = f"Send {item.ticket} back to its agent", "the agent, who goes on from here"
-        self.show(Prompt(title, f"{item.summary}. The reason is told to {who}.", deny, needed=True))
-
-    def _listens(self, item: Proposal) -> bool:
-        card = self.context.feed.cards.get(item.ticket)
-        return card is not None and listens(card)
-
-    def do_comment(self) -> None:
-        """Answer a question in own words; else tell the agent; where none is, have it tried again."""
-        item = self.item
-        if item is None:
-            return
-        if has_options(item):
-            about = f"{item.summary}. What you write is the answer; it is sealed as an approval is."
-            answer = partial(self._answer, item)
-            self.show(Prompt(f"Answer {item.ticket}", about, answer, needed=True))
-            return
-        if self._listens(item):
-            tell(self, item.ticket)
-            return
-
-        def again(comment: str) -> None:
-            def word(journal: Journal) -> object:
-                from state import words
-
-                return words.retry(journal, item.ticket, comment)
-
-            self._write(word, f"{item.ticket}: will be tried again")
-
-        about = "This attempt is ended and a new one begins, which is told your comment."
-        self.show(Prompt(f"Try {item.ticket} again", about, again, needed=True))
-
-    def _write(self, word: Callable[[Journal], object], done: str) -> None:
-        self.context.speak(word, done, None)
 
     def do_edit(self) -> None:
         """Open the diff, or the worktree where there is none."""
