@@ -71,6 +71,7 @@ TYPES: dict[str, str] = {
     "core.set": "a person's word, or what came of their approval: core, before, why, proposal, by, contract",
     "core.refused": "somebody tried to change the core, and nothing came of it: what, why, by",
     "core.asked": "an update of the core is to be proposed: ticket, memory, digest, core, why, by",
+    "lab.keep": "a person's word: on, by; whether questions, answers and corrections are kept as data",
     "run.rolled-back": "a person's word: run, step, kept; by",
 }
 """Every event type and what its body holds. An event of another type is refused on writing."""
