@@ -433,7 +433,7 @@ def test_the_lab_is_opened_asked_corrected_and_its_memory_switched_off_and_on(
     shown.keys("m", quiet=0.1)
     shown.until("by the memory default")
     shown.keys("q")
-    shown.until("Backlog")
+    shown.until("No tickets yet")
     shown.keys("q")
     assert shown.ended() == 0
     shown.assert_restored()
