@@ -304,6 +304,10 @@ async def _end(process: Process) -> None:
             while process.stdout is not None and await process.stdout.read(1 << 16):
                 pass  # one that still draws could not end
             await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
     finally:  # also where this is cut short itself
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
