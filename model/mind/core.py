@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from datagen.files import open_regular
+from datagen.scenes import scene
 from model import checkpoint, learners
 from model.adapt import guard
 from model.errors import CheckpointError, ModelError
@@ -39,6 +40,15 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILES = (checkpoint.META, checkpoint.WEIGHTS)
 _GRID = ("cells", "rows", "columns", "box_rows", "box_columns")
+_TOKENS = {"puzzle/maze": ("?", "#", " ", "S", "G", ".")}
+"""What the ids of a board are called, where they are no digits; as the recipe's own text has them."""
+_SCENE = {
+    "shapes": scene.SHAPES,
+    "colours": scene.COLOURS,
+    "sizes": scene.SIZES,
+    "cells": scene.CELLS,
+    "most": scene.MOST,
+}
 _ANSWERING: dict[type[Learner], str] = {HrmLearner: "board", SceneReasoner: "scene", JepaLearner: "latents"}
 
 
@@ -82,11 +92,13 @@ class Opened:
         if isinstance(self.learner, JepaLearner):
             return {"size": self.size, "width": self.learner.config.latent}
         if isinstance(self.learner, SceneReasoner):
-            return {"size": self.size, "answers": self.learner.answers()}
+            return {"size": self.size, "answers": self.learner.answers(), **_SCENE}
         if self.board is None:
             return {}
         told = {name: getattr(self.board.grid, name) for name in _GRID}
-        return told | {"vocabulary": self.board.vocabulary, "blank": self.board.blank}
+        known = _TOKENS.get(str(self.meta.data.get("recipe")), ("." if self.board.blank == 0 else "0",))
+        tokens = [*known, *map(str, range(len(known), self.board.vocabulary))][: self.board.vocabulary]
+        return told | {"vocabulary": self.board.vocabulary, "blank": self.board.blank, "tokens": tokens}
 
     def unchanged(self) -> str:
         """The guard's hash now; `CoreChanged` where it is not that of the opening."""

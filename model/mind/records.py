@@ -1,8 +1,8 @@
 """A working memory on the disk: what was taught, and what was learned of it, whole or not there.
 
-`memory.json` is the truth, and putting it in place is the one step that counts: the arrays, which it names by
-their checksum, lie beside it by then and take their place after it. Arrays that are missing or altered are no
-loss: the lessons are learned again.
+`memory.json` is the truth; it names the arrays by their checksum, which is the name of their file, too, so
+putting it in place is the one step that counts. Arrays that are missing or altered are no loss: the lessons
+are learned again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from safetensors.numpy import save as serialise
 from datagen import files
 
 SCHEMA = 1
-RECORD, ARRAYS = "memory.json", "memory.safetensors"
+RECORD = "memory.json"
 MOST_RECORD, MOST_ARRAYS = 64 << 20, 256 << 20  # bytes
 MOST_LESSONS = 512
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -44,7 +44,7 @@ class Record:
     core: str  # the version that the arrays were learned over
     method: str
     on: bool
-    lessons: tuple[dict[str, Any], ...]  # question as the protocol has it, answer, kind, core, at
+    lessons: tuple[dict[str, Any], ...]  # question as the protocol has it, answer, core, at, kind
     learned: dict[str, Any]  # right, numbers, facts
     generation: int
     arrays: str  # SHA-256 of the file of arrays; '' where there are none
@@ -91,14 +91,13 @@ def read(folder: Path) -> Record:
 
 def arrays(folder: Path, record: Record) -> dict[str, np.ndarray] | None:
     """What a record's arrays hold; None where they are missing or not what it names."""
-    for name in (ARRAYS, _next(record.arrays)):
-        data = _bytes(folder / name)
-        if data is not None and hashlib.sha256(data).hexdigest() == record.arrays:
-            try:
-                return dict(parse_arrays(data))
-            except (SafetensorError, ValueError, KeyError):
-                return None
-    return None
+    data = _bytes(folder / _file(record.arrays))
+    if data is None or hashlib.sha256(data).hexdigest() != record.arrays:
+        return None
+    try:
+        return dict(parse_arrays(data))
+    except (SafetensorError, ValueError, KeyError):
+        return None
 
 
 def write(folder: Path, record: Record, held: Mapping[str, np.ndarray] | None) -> Record:
@@ -107,34 +106,18 @@ def write(folder: Path, record: Record, held: Mapping[str, np.ndarray] | None) -
     For whoever holds the memory's lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    settle(folder)
     if held is not None:
         data = serialise({name: np.ascontiguousarray(each) for name, each in held.items()})
         record = replace(record, arrays=hashlib.sha256(data).hexdigest())
-        files.replace(folder / _next(record.arrays), data)
+        files.replace(folder / _file(record.arrays), data)
     text = json.dumps(asdict(record), sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     if len(text) > MOST_RECORD:
         raise RecordBroken(f"the memory {record.name} would be larger than {MOST_RECORD >> 20} MiB")
     files.replace(folder / RECORD, text)
-    settle(folder)
-    return record
-
-
-def settle(folder: Path) -> None:
-    """Finish what a killed process began: the arrays of the record take their place, all else goes.
-
-    For whoever holds the memory's lock.
-    """
-    try:
-        wanted = read(folder).arrays
-    except RecordBroken:
-        wanted = ""
-    for other in folder.iterdir():
-        if other.name == _next(wanted):
-            other.replace(folder / ARRAYS)
-            files.sync_folder(folder)
-        elif other.name not in (RECORD, ARRAYS) and not other.is_dir():
+    for other in folder.iterdir():  # also what a killed process left
+        if other.name not in (RECORD, _file(record.arrays)) and not other.is_dir():
             other.unlink(missing_ok=True)
+    return record
 
 
 def remove(folder: Path) -> None:
@@ -145,8 +128,8 @@ def remove(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _next(sha256: str) -> str:
-    return f"next-{sha256[:32]}.safetensors"
+def _file(sha256: str) -> str:
+    return f"{sha256[:32]}.safetensors"
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -175,7 +158,7 @@ def _wrong(body: object, name: str) -> str:
         return "a digest in it is none"
     if len(body["lessons"]) > MOST_LESSONS:
         return f"it has more than {MOST_LESSONS} lessons"
-    wanted = {"question", "answer", "kind", "core", "at"}
+    wanted = {"question", "answer", "core", "at"}
     for lesson in body["lessons"]:
         if (
             not isinstance(lesson, dict)

@@ -18,7 +18,7 @@ from model.mind.errors import MindRefused
 from model.part import Question, Said
 
 LINE = 4 << 20  # bytes (docs/mind.md)
-VERBS = ("status", "encode", "reason", "reflect", "correct", "memory")
+VERBS = ("status", "encode", "example", "reason", "reflect", "correct", "memory")
 OPS = ("list", "on", "off", "forget", "copy", "drop-last")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TEXT, _ANSWER = 400, 64  # characters

@@ -20,6 +20,7 @@ from model.jepa.views import scaled
 from model.mind import request as requests
 from model.mind.core import Core, Opened
 from model.mind.errors import MindRefused
+from model.mind.examples import example
 from model.mind.memories import Memories, Remembered
 from model.mind.request import Asked
 from model.part import Question, Said
@@ -48,6 +49,7 @@ class Session:
         verbs = {
             "status": self._status,
             "encode": self._encode,
+            "example": self._example,
             "reason": self._reason,
             "reflect": self._reflect,
             "correct": self._correct,
@@ -101,6 +103,12 @@ class Session:
             "part": found.name,
         }
 
+    def _example(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        seed = body.get("seed", 0)
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 1 << 31:
+            raise MindRefused("request", "seed is a whole number from 0 to 2147483647")
+        return example(self._opened(body), seed)
+
     def _reason(self, body: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(body.get("trace", False), bool):
             raise MindRefused("request", "trace is true or false")
@@ -146,12 +154,16 @@ class Session:
 
     # -------------------------------------------------------------------------------------------------
 
-    def _question(self, body: Mapping[str, Any]) -> tuple[Opened, Question]:
+    def _opened(self, body: Mapping[str, Any]) -> Opened:
         answering = self.core.answering()
         opened = answering.get(str(body.get("part")))
         if opened is None:
             there = ", ".join(answering) or "none"
             raise MindRefused("request", f"there is no part {str(body.get('part'))[:40]!r} to ask: {there}")
+        return opened
+
+    def _question(self, body: Mapping[str, Any]) -> tuple[Opened, Question]:
+        opened = self._opened(body)
         question = requests.question(body, opened.task, opened.size)
         _fits(opened, question)
         return opened, question
