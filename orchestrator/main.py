@@ -52,6 +52,7 @@ VERBS = (
     "runs",
     "serve",
     "core",
+    "lab",
     "engine",
 )
 """Every verb, as the command line has them: what is none of these, and a folder, is opened."""

@@ -18,6 +18,7 @@ from orchestrator.cli import (
     core,
     data_verbs,
     health,
+    lab,
     look,
     model_verbs,
     personas,
@@ -79,6 +80,7 @@ _GROUPS = {
     "data": data_verbs,
     "runs": runs,
     "core": core,
+    "lab": lab,
 }
 
 

@@ -1,4 +1,4 @@
-"""A small PNG as the browser makes it: whether all of its pixels are the same."""
+"""A small PNG: its pixels, and whether all of them are the same."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ def plain(png: bytes) -> bool:
             return False
         before = line
     return True
+
+
+def pixels(png: bytes) -> tuple[int, int, bytes]:
+    """Width, height, and three bytes a pixel: grey is grey, and what is transparent is left out of account.
+
+    Raises:
+        ValueError: it is no such picture.
+    """
+    width, height, channels, data = _read(png)
+    stride, out, before = width * channels, bytearray(), bytearray(width * channels)
+    for row in range(height):
+        start = row * (stride + 1)
+        line = bytearray(data[start + 1 : start + 1 + stride])
+        _undo(data[start], line, before, channels)
+        for at in range(0, stride, channels):
+            out += line[at : at + 3] if channels >= 3 else line[at : at + 1] * 3
+        before = line
+    return width, height, bytes(out)
 
 
 def _read(png: bytes) -> tuple[int, int, int, bytes]:

@@ -16,8 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from orchestrator.extras import MODELS, lacking
+from orchestrator.lab import interactions
 from orchestrator.lab.link import Gone, Link, MindError
 from state import reflections
+from state.errors import JournalError
+from state.journal import Journal
 from state.safe_text import safe
 from state.workspace import Workspace
 
@@ -30,6 +33,7 @@ ANSWER = 60.0
 CHANGES = ("correct", "memory")
 """What is not asked again by itself after the host ended: it may have been done."""
 NO_CORE = "no core yet: `jetbox core adopt NAME=RUN` takes a trained model as its first version"
+_SAID = 200  # characters of a correction in a reflection
 _LETTING = 40.0  # seconds that a host may take to finish a correction after it was told to end
 _PAUSE = 30.0  # seconds after two ends in a row
 
@@ -47,6 +51,8 @@ class Mind:
         self._falls, self._fell, self._closed = 0, 0.0, False
         self._retired: list[Link] = []
         self._workspace: Workspace | None = None
+        self._journal: Journal | None = None
+        self._version, self._keep = -1, False
 
     @classmethod
     def open(cls, workspace: Workspace, command: Sequence[str] | None = None) -> Mind:
@@ -115,6 +121,9 @@ class Mind:
         with self._lock:
             self._closed = True
             links, self._link, self._retired = [*self._retired, self._link], None, []
+            journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.close()
         for link in links:
             if link:
                 link.close()
@@ -155,20 +164,49 @@ class Mind:
         if do in ("reason", "reflect"):
             body["record"] = self._kept(fields, body, None)
         elif do == "correct" and isinstance(body.get("before"), dict):
-            body["record"] = self._kept(fields, body["before"], str(fields.get("answer")))
+            body["record"] = self._kept(fields, body["before"], fields.get("answer"))
+            body["proposed"] = self._proposed(str(fields.get("memory", "default")))
         return body
 
-    def _kept(self, fields: dict[str, Any], answer: dict[str, Any], corrected: str | None) -> str:
-        """Write the reflection down; its id, '' where it could not be."""
+    def _proposed(self, memory: str) -> str:
+        """The ticket of a proposal, where this correction was one of a kind that recurs; ''."""
+        if self._workspace is None or not self._workspace.journal.exists():
+            return ""
+        from orchestrator.core.propose import consider
+        from state.core import CoreRefused
+        from tickets.problems import TicketError
+
+        try:
+            return consider(self._workspace, memory)
+        except (CoreRefused, JournalError, TicketError, OSError):  # the correction holds without it
+            return ""
+
+    def _kept(self, fields: dict[str, Any], answer: dict[str, Any], corrected: Any) -> str:
+        """Write the reflection down, and the whole where the person wants it kept; its id, '' where not."""
         home = self._workspace.home if self._workspace else None
-        if home is None or not home.is_dir():
+        if self._workspace is None or home is None or not home.is_dir():
             return ""
         try:
-            made = reflections.of_answer(fields, answer, self.core, corrected)
+            right = None if corrected is None else str(corrected)[:_SAID]
+            made = reflections.of_answer(fields, answer, self.core, right)
             reflections.write(home, made)
+            if self._keeping(self._workspace):
+                interactions.keep(self._workspace, fields, answer, corrected)
         except (OSError, ValueError, TypeError):
             return ""
         return made.id
+
+    def _keeping(self, workspace: Workspace) -> bool:
+        """Whether the person said so; looked at again where the journal's file has changed."""
+        try:
+            with self._lock:
+                if self._journal is None:
+                    self._journal = Journal.read(workspace.journal)
+                if (now := self._journal.version()) != self._version:
+                    self._keep, self._version = interactions.wanted(self._journal), now
+                return self._keep
+        except JournalError:
+            return False
 
 
 def host_command(workspace: Workspace) -> list[str]:
@@ -183,8 +221,6 @@ def current_core(workspace: Workspace) -> str:
     """The digest of the core in force, its files checked; MindError where there is none or it is refused."""
     from orchestrator import seals
     from state.core import verified
-    from state.errors import JournalError
-    from state.journal import Journal
     from tickets.problems import TicketError
 
     if not workspace.journal.exists():
