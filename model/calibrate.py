@@ -101,4 +101,4 @@ def _calibrated(run_dir: Path, asked: Request) -> tuple[dict[str, float], dict[s
     said = np.array([fitted.probability(*each) for each in signs[half:]])
     told = calibration.measure(said, hits[half:], fitted.bound)
     metrics = {name: round(value, 6) for name, value in told.items() if value is not None}
-    return metrics, fitted.body() | {"measured": metrics | {"rows": len(cases) - half}}
+    return metrics, fitted.body() | metrics | {"rows": len(cases) - half}

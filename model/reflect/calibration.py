@@ -91,7 +91,7 @@ class Calibration:
 
 
 def parse(body: Mapping[str, Any] | None) -> Calibration:
-    """A calibration from its JSON (`measured` may stand beside it); None is one that was never fitted."""
+    """A calibration from its JSON, beside which figures may stand; None is one that was never fitted."""
     if body is None:
         return Calibration()
     if body.get("schema") != SCHEMA:
