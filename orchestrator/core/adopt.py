@@ -27,7 +27,7 @@ from state.workspace import Workspace
 
 CALIBRATE = "model.calibrate"
 _ROWS = 1024  # that a part's certainty is fitted and measured on
-_LONGEST = 600.0  # seconds for one calibration
+_LONGEST = 1800.0  # seconds for one calibration: some 20 of CPU time, on a machine that is busy otherwise
 _MOST = 1024 * 1024  # bytes of a calibration
 
 Tell = Callable[[str], None]
@@ -204,7 +204,7 @@ def calibrate(workspace: Workspace, name: str, found: Source, tell: Tell) -> Map
         ended = runs.result(folder)
         if ended is None or not ended.ok:
             why = ended.error if ended else "it died"
-            tell(f"{name}: not measured ({why}); its certainty is shown as it comes")
+            tell(f"{name}: not measured ({str(why)[:200]}); its certainty is shown as it comes")
             return None
         with open_regular(folder / "calibration.json") as file:
             made = json.loads(file.read(_MOST))

@@ -364,9 +364,29 @@ def adopting_an_edited_checkpoint(at: Field) -> None:
         taken(at, folder)
 
 
-def adopting_what_did_not_land(at: Field) -> None:
+def adopting_what_is_no_training(at: Field) -> None:
     with at.refuses(CoreRefused):
         taken(at, Path(at.base.ticket))
+
+
+def adopting_what_did_not_land(at: Field) -> None:
+    """A whole model, of a ticket that a person's checks had failed."""
+    spec = {"kind": "train", "goal": "a trained model", "accept": ["resumes"]}
+    started = {"revision": "r", "spec": spec, "base_ref": "", "base": "", "branch": ""}
+    at.write(
+        New("ticket.admitted", {"path": "t", "spec": spec, "needs": [], "revision": "r"}, "TICKET-080"),
+        New("ticket.ready", {}, "TICKET-080"),
+        New("attempt.started", started, "TICKET-080", 1),
+        New("attempt.failed", {"why": "a check is red"}, "TICKET-080", 1),
+    )
+    run = at.lab.workspace.run("TICKET-080", 1)
+    made = scripted_core.checkpoint(run / "checkpoints/step-00000010") / "checkpoint.json"
+    sha256 = hashlib.sha256(made.read_bytes()).hexdigest()
+    artifact = {"path": made.relative_to(run).as_posix(), "sha256": sha256}
+    (run / "request.json").write_text("{}")
+    (run / "result.json").write_text(json.dumps({"v": 1, "ok": True, "metrics": {}, "artifact": artifact}))
+    with pytest.raises(CoreRefused, match="has not been accepted"):
+        taken(at, Path("TICKET-080"))
 
 
 # The engine -------------------------------------------------------------------------------------------
@@ -574,14 +594,16 @@ DAMAGE = (
 """What makes the version in force unusable: the one before it answers then, and it is said why."""
 ATTEMPTS = (
     word_without_a_contract, word_with_a_seal_of_another_key, word_with_an_edited_contract,
-    old_word_said_again_when_it_would_fit, word_sealed_for_another_workspace, old_word_said_again, old_word_about_a_new_before,
+    old_word_said_again_when_it_would_fit, word_sealed_for_another_workspace,
+    old_word_said_again, old_word_about_a_new_before,
     sealed_word_that_comes_too_late, word_to_revert_under_the_seal_of_another,
     word_to_revert_to_what_never_was, word_of_no_known_form, update_of_a_proposal_that_nobody_approved,
     update_sealed_outside_of_its_proposal, update_by_the_approval_of_a_start,
     update_to_another_version_than_was_approved, update_by_an_approval_that_was_withdrawn,
     update_of_a_proposal_that_is_not_there, approved_by_the_wrong_digest, answered_as_if_it_were_a_question,
     revert_to_a_foreign_folder, revert_along_a_path, revert_to_a_link, revert_to_an_altered_version,
-    adopting_a_flipped_byte, adopting_an_edited_checkpoint, adopting_what_did_not_land,
+    adopting_a_flipped_byte, adopting_an_edited_checkpoint,
+    adopting_what_is_no_training, adopting_what_did_not_land,
     approval_written_by_hand, approval_under_another_kind, candidate_altered_after_the_approval,
     candidate_exchanged_after_the_approval, approved_over_a_core_that_has_changed,
     ticket_with_its_check_loosened, ticket_whose_check_the_project_redefines,

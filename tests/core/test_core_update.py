@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from core_lab import CoreLab
 
+from orchestrator.attempt import fold
+from orchestrator.core.desk import CoreDesk
+from orchestrator.core.drive import into_force
 from state import words
 from state.core import CoreRefused
+from state.events import New
 
 
 def test_an_approved_update_comes_into_force_and_a_revert_gives_back_the_very_bytes(lab: CoreLab) -> None:
@@ -28,6 +32,25 @@ def test_an_approved_update_comes_into_force_and_a_revert_gives_back_the_very_by
     lab.revert("")
     assert lab.now() == second
     lab.intact()
+
+
+def test_an_approval_is_not_used_where_another_word_came_between_the_look_and_the_writing(
+    lab: CoreLab,
+) -> None:
+    first = lab.adopt(sudoku=b"first")
+    lab.teach()
+    ticket, asked = lab.asked()
+    lab.say(words.approve, asked.id, asked.digest)
+    second = lab.adopt(mazes=b"other")
+    with lab.journal() as journal:
+        attempt = fold(journal.events(ticket=ticket, attempt=1))
+        assert attempt is not None
+        outcome = New("action.outcome", {"key": "install:x", "status": "done"}, ticket, 1)
+        desk = CoreDesk(journal, lab.workspace, lab.sealer)
+        instead = into_force(desk, attempt, asked.id, outcome)
+    assert instead[0].body["status"] == "failed" and instead[0].body["result"]["stale"]
+    assert instead[1].type == "core.refused"
+    assert lab.now() == second != first and not lab.events(type_="proposal.used")
 
 
 def test_the_question_holds_all_that_is_promised_of_it(lab: CoreLab) -> None:
