@@ -14,7 +14,9 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
+
+import pyte
 
 from orchestrator.gates.cdp import Browser, Gone
 from orchestrator.gates.gate import CHROMIUM
@@ -146,9 +148,31 @@ class Tab:
         """Type into what has the focus."""
         self.browser.call("Input.insertText", self.session, text=text)
 
-    def picture(self) -> bytes:
-        """What it shows, as PNG."""
-        made = self.browser.call("Page.captureScreenshot", self.session, WAITING, format="png")
+    def screen(self) -> str:
+        """What a terminal in the page shows, by all that came for it."""
+        told = next(each for each in self.asked if each.startswith("ws:"))
+        size = {name: int(value[0]) for name, value in parse_qs(urlsplit(told).query).items()}
+        shown = pyte.Screen(size["width"], size["height"])
+        pyte.ByteStream(shown).feed(self.drawn)
+        return "\n".join(shown.display)
+
+    def shows(self, *texts: str) -> str:
+        """Wait until the terminal in the page shows all of these; the screen."""
+        end = time.monotonic() + WAITING
+        found = ""
+        while not self.drawn or not all(text in (found := self.screen()) for text in texts):
+            assert time.monotonic() < end, f"{texts} never came:\n{found}\n{self.wrong}"
+            self.browser.wait(0.1)
+        return found
+
+    def picture(self, whole: bool = False) -> bytes:
+        """What it shows, as PNG; the whole page where that is longer than the window."""
+        more: dict[str, Any] = {}
+        if whole:
+            size = self.browser.call("Page.getLayoutMetrics", self.session)["cssContentSize"]
+            clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 2_000), "scale": 1}
+            more = {"captureBeyondViewport": True, "clip": clip}
+        made = self.browser.call("Page.captureScreenshot", self.session, WAITING, format="png", **more)
         return base64.b64decode(made["data"])
 
 

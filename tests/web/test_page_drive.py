@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import browsing
 import pytest
-from web_doubles import Served, scripted, served, workspace
 
 pytest.importorskip("gradio")
 
-from orchestrator.web import page
+import pictures
+from pictures import held
+from web_doubles import scripted
+
 from orchestrator.web.desk import Desk
+from state.workspace import Workspace
 
 pytestmark = [
     pytest.mark.skipif(bool(browsing.lacking()), reason=browsing.lacking() or "a browser is here"),
@@ -41,24 +43,11 @@ class Hostile(Desk):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    place = workspace(tmp_path_factory.mktemp("page") / "project")
-    kept = dict(os.environ)  # the page makes settings of its own
-    try:
-        with served(place, Hostile(place, scripted(place)._opener), mount=page.mount) as found:
-            yield found
-    finally:
-        os.environ.clear()
-        os.environ.update(kept)
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsing.Tab]:
+    def hostile(place: Workspace) -> Desk:
+        return Hostile(place, scripted(place)._opener)
 
-
-@pytest.fixture(scope="module")
-def opened(lab: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsing.Tab]:
-    own = f"127.0.0.1:{lab.port}"
-    with browsing.tab(tmp_path_factory.mktemp("chromium") / "profile", own) as tab:
-        tab.open(lab.serving.link)
-        tab.until("document.querySelector('#core textarea')?.value.startsWith('Core 5c5c')")
-        tab.until("!!document.querySelector('#reason')")
+    with pictures.lab(tmp_path_factory.mktemp("page"), hostile) as (_, tab):
         yield tab
 
 
@@ -70,19 +59,11 @@ def tab(opened: browsing.Tab) -> Iterator[browsing.Tab]:
     assert opened.wrong == []
 
 
-def held(name: str) -> str:
-    return f"document.querySelector('#{name} textarea, #{name} input').value"
-
-
 def test_a_question_is_asked_reflected_on_and_corrected(tab: browsing.Tab) -> None:
-    tab.click("#example")
-    tab.until(f"{held('board')}.length > 30")
-    tab.click("#reflect")
-    tab.until(f"{held('answer')}.includes('probability 90%')")
+    assert len(pictures.reflected(tab)) < pictures.LARGEST
     solved = tab.evaluate(held("answer")).partition("\n\nprob")[0]
     assert "." not in solved
     assert "by core" in tab.evaluate(held("answer"))
-    tab.until("[...document.querySelectorAll('#picture img')].filter(i => i.naturalWidth > 50).length == 2")
     tab.evaluate(
         "[...document.querySelectorAll('button')].find(b => b.innerText.includes('Correct it')).click()"
     )
