@@ -76,6 +76,8 @@ class Desk:
             mind = self._current()
             return mind.ask(do, timeout=CORRECTING, **fields) if do == "correct" else mind.ask(do, **fields)
         except MindError as error:
+            if error.reason in ("core", "none", "missing", "gone"):
+                self._why = str(error)
             raise Sorry(_STATUS.get(error.reason, 503), error.reason, str(error)) from None
         finally:
             self._room.release()

@@ -236,7 +236,8 @@ def listening(port: int) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as stack:
         for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
             try:
-                each = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                # Named TCP, or asyncio does not turn Nagle's algorithm off, which costs 40 ms a request.
+                each = stack.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
                 if sys.platform == "win32":
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
                 else:
