@@ -29,7 +29,7 @@ class BoardPart(Part):
 
     def answer(self, questions: Sequence[Question], *, steps: int = 0, trace: bool = False) -> list[Answer]:
         """Answers in the order of the questions; ValueError where one is no board of the right kind."""
-        boards = [self._board(each) for each in questions]
+        boards = [self.board(each) for each in questions]
         found: list[Answer] = []
         with torch.no_grad():
             for start in range(0, len(boards), _BATCH):
@@ -73,7 +73,7 @@ class BoardPart(Part):
             for row in range(len(asked))
         ]
 
-    def _board(self, question: Question) -> np.ndarray:
+    def board(self, question: Question) -> np.ndarray:
         """The token ids, int64 [N]; ValueError where these are not a board of this model's."""
         config, cells = self.learner.config, question.cells
         if cells is None:

@@ -61,6 +61,32 @@ class Depth(Part):
     l_cycles: int = Field(ge=1, le=32)
 
 
+class Rule(Part):
+    """Another set of units for the same cells, which a consolidation taught: boards may come under any."""
+
+    units: tuple[tuple[int, ...], ...] = Field(min_length=1, max_length=256)
+    kinds: tuple[int, ...] = Field(min_length=1, max_length=256)
+    """A number of the grid's kinds (rows, columns, boxes) for each unit."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, raw: object) -> object:
+        made = lists_to_tuples(raw)
+        if isinstance(made, dict) and isinstance(made.get("units"), tuple):
+            rows = (tuple(each) if isinstance(each, list) else each for each in made["units"])
+            made = made | {"units": tuple(rows)}
+        return made
+
+    @model_validator(mode="after")
+    def _one_kind_each(self) -> Self:
+        if len(self.units) != len(self.kinds):
+            raise ValueError("a rule has as many kinds as units")
+        return self
+
+
+MOST_RULES = 8  # each is asked for every question
+
+
 class HrmConfig(Part):
     """A reasoner; the defaults are those of the presets for small boards."""
 
@@ -93,6 +119,8 @@ class HrmConfig(Part):
     reveal: Share = 0.0
     """Share of the rows that are partly filled in at the start of the training; none from its middle on."""
     ablate: tuple[Ablation, ...] = ()
+    rules: tuple[Rule, ...] = Field(default=(), max_length=MOST_RULES)
+    """Rules beside that of the grid; the network itself finds out which one a board follows."""
 
     @model_validator(mode="before")
     @classmethod
@@ -111,7 +139,20 @@ class HrmConfig(Part):
             raise ValueError("augment: square needs as many rows as columns")
         if self.blank is None and self.loss_on == "blanks":
             raise ValueError("loss_on: blanks needs a blank")
+        self._rules_fit()
         return self
+
+    def _rules_fit(self) -> None:
+        kinds = 3 if self.grid.box_rows else 2
+        for rule in self.rules:
+            if "units" not in self.mixing or "halting" in self.ablate:
+                raise ValueError("rules need the units mixer, and a halting value to choose by")
+            if any(not unit or len(set(unit)) != len(unit) for unit in rule.units):
+                raise ValueError("a unit of a rule has a cell or more, each once")
+            if any(not 0 <= cell < self.grid.cells for unit in rule.units for cell in unit):
+                raise ValueError("a rule names a cell beyond the grid")
+            if any(not 0 <= kind < kinds for kind in rule.kinds):
+                raise ValueError("a rule names a kind of units that the grid has not")
 
     @property
     def steps(self) -> int:

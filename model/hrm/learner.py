@@ -7,6 +7,7 @@ a puzzle is supervised at every refinement, and gradients never reach further ba
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
-from model.hrm import carry, symmetry
+from model.hrm import carry, rules, symmetry
 from model.hrm.config import HrmConfig
 from model.hrm.net import Net, Refined, working_type
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
@@ -105,13 +106,35 @@ class HrmLearner(Learner):
         return {"loss": loss / blanks, "exact": exact / max(len(question), 1), "cells": cells / blanks}
 
     def solve(self, question: Tensor, steps: int) -> Refined:
-        """Questions [B, cells] after that many refinement steps from the beginning."""
+        """Questions [B, cells] after that many refinement steps from the beginning.
+
+        Of a reasoner with rules beside the grid's, each under the rule that is its own.
+        """
+        return joined([(rows, self.run(own, question[rows], steps)) for rows, own in self.ways(question)])
+
+    def run(self, weights: dict[str, Tensor], question: Tensor, steps: int) -> Refined:
+        """The same with these weights, under the one rule that they hold."""
         y, z = self.fresh(len(question))
-        weights = self.weights()
         for _ in range(max(steps, 1)):
             refined = self.refine(weights, question.long(), y, z, self.config.cycles(1.0))
             y, z = refined.y, refined.z
         return refined
+
+    def ways(self, question: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
+        """With what weights each question [B, cells] is answered: rows, int64, and the weights of them."""
+        weights = self.weights()
+        every = torch.arange(len(question), device=question.device)
+        if not self.config.rules or not len(question):
+            return [(every, weights)]
+        under = [weights]
+        under += [weights | rules.wired(self.net, each.units, each.kinds) for each in self.config.rules]
+        tried = [rules.tried(self, each, question, self.config.steps).share for each in under]
+        chosen = rules.choose(tried)
+        return [
+            (every[chosen == number], each)
+            for number, each in enumerate(under)
+            if bool((chosen == number).any())
+        ]
 
     def fresh(self, rows: int) -> tuple[Tensor, Tensor]:
         """The latents before the first step, y and z, each [rows, cells, hidden]."""
@@ -180,6 +203,24 @@ class HrmLearner(Learner):
         least = carry.waits(len(done), config.exploration, config.steps, feed.rng)
         problems = {"question": question, "answer": answer}
         return carry.replaced(state, done, problems, self.fresh(len(done)), least)
+
+
+def joined(parts: Sequence[tuple[Tensor, Refined]]) -> Refined:
+    """What was refined in parts as one, each row at its place."""
+    if len(parts) == 1:
+        return parts[0][1]
+    back = torch.cat([rows for rows, _ in parts]).argsort()
+
+    def whole(of: Callable[[Refined], Tensor]) -> Tensor:
+        return torch.cat([of(refined) for _, refined in parts])[back]
+
+    sure = [refined.halt for _, refined in parts if refined.halt is not None]
+    return Refined(
+        whole(lambda each: each.y),
+        whole(lambda each: each.z),
+        whole(lambda each: each.logits),
+        torch.cat(sure)[back] if len(sure) == len(parts) else None,
+    )
 
 
 def _parts(rows: Tensor) -> list[Tensor]:

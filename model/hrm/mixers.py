@@ -12,7 +12,7 @@ Costs in multiplications a cell, for N cells in lines of S, width D and expansio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,20 @@ def units_of(grid: Grid) -> Tensor:
         kinds.append(at_row // grid.box_rows * across + at_column // grid.box_columns)
     members = [F.one_hot(kind.reshape(-1)).T for kind in kinds]
     return torch.cat(members).float()
+
+
+def kinds_of(grid: Grid) -> list[int]:
+    """The kind of each of these units: 0 for rows, 1 for columns, 2 for boxes."""
+    boxes = grid.cells // (grid.box_rows * grid.box_columns) if grid.box_rows and grid.box_columns else 0
+    return [0] * grid.rows + [1] * grid.columns + [2] * boxes
+
+
+def wiring(members: Tensor, kinds: Sequence[int]) -> dict[str, Tensor]:
+    """The buffers of a `Units` mixer for units [U, cells] of 0 and 1, and their kinds."""
+    return {
+        "gather": members / members.sum(1, keepdim=True).sqrt(),
+        "kind": torch.tensor(kinds, device=members.device),
+    }
 
 
 class Gated(nn.Module):
@@ -149,11 +163,9 @@ class Units(nn.Module):
 
     def __init__(self, config: HrmConfig) -> None:
         super().__init__()
-        members = units_of(config.grid)
-        self.register_buffer("gather", members / members.sum(1, keepdim=True).sqrt(), persistent=False)
-        boxes = len(members) - config.grid.rows - config.grid.columns
-        kinds = [0] * config.grid.rows + [1] * config.grid.columns + [2] * boxes
-        self.register_buffer("kind", torch.tensor(kinds), persistent=False)
+        kinds = kinds_of(config.grid)
+        for name, each in wiring(units_of(config.grid), kinds).items():
+            self.register_buffer(name, each, persistent=False)
         self.kinds = nn.Parameter(torch.zeros(max(kinds) + 1, config.hidden))
         self.mlp = Gated(config.hidden, round(config.hidden * config.expansion))
 

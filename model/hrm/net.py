@@ -119,6 +119,7 @@ class Net(Core):
 
     def __init__(self, config: HrmConfig) -> None:
         super().__init__(config)
+        self.cells = config.grid.cells
         self.embed = nn.Parameter(torch.randn(config.vocabulary, config.hidden))
         self.head = weight(config.vocabulary, config.hidden)
 

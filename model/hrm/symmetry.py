@@ -36,6 +36,18 @@ def sudoku(question: Tensor, answer: Tensor, grid: Grid, rng: torch.Generator) -
     return made[0], made[1]
 
 
+def renamed(
+    question: Tensor, answer: Tensor, vocabulary: int, blank: int | None, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Every token but the blank under another name, drawn for each row: both [B, N], as given."""
+    names = torch.arange(vocabulary)
+    digits = names[names != (-1 if blank is None else blank)]
+    table = names.repeat(len(question), 1)
+    table[:, digits] = digits[_orders(len(question), len(digits), rng)]
+    made = [table.gather(1, each.long()).to(each.dtype) for each in (question, answer)]
+    return made[0], made[1]
+
+
 def _lines(count: int, size: int, band: int, rng: torch.Generator) -> Tensor:
     """An order of `size` lines that keeps bands of `band` lines together: [count, size]."""
     bands = _orders(count, size // band, rng)

@@ -35,22 +35,34 @@ class Trace:
 
 def trace(learner: HrmLearner, question: Tensor, steps: int) -> Trace:
     """Questions [B, N] refined `steps` times from the beginning, without noise."""
-    high, low = learner.config.cycles(1.0)
+    high, _ = learner.config.cycles(1.0)
     question = question.long()
-    rows: list[tuple[Tensor, ...]] = []
     with torch.no_grad():
-        weights = learner.weights()
-        y, z = learner.fresh(len(question))
-        for _ in range(max(1, steps) * high):  # a step of H cycles is H steps of one
-            refined = learner.refine(weights, question, y, z, (1, low))
-            sure = refined.logits.softmax(-1).amax(-1).mean(-1)
-            unknown = torch.full_like(sure, torch.nan)
-            halt = unknown if refined.halt is None else refined.halt
-            moved = _change(y, refined.y), _change(z, refined.z)
-            rows.append((refined.logits.argmax(-1), *moved, halt, 1 - sure))
-            y, z = refined.y, refined.z
-    answers, y_change, z_change, halts, doubt = (torch.stack(column) for column in zip(*rows, strict=True))
+        ways = learner.ways(question)
+        parts = [_columns(learner, weights, question[rows], steps) for rows, weights in ways]
+    back = torch.cat([rows for rows, _ in ways]).argsort()
+    answers, y_change, z_change, halts, doubt = (
+        torch.cat(column, 1)[:, back] for column in zip(*parts, strict=True)
+    )
     return Trace(answers, y_change, z_change, halts, doubt, high)
+
+
+def _columns(
+    learner: HrmLearner, weights: dict[str, Tensor], question: Tensor, steps: int
+) -> tuple[Tensor, ...]:
+    """The fields of a trace, of questions that are answered with these weights."""
+    high, low = learner.config.cycles(1.0)
+    rows: list[tuple[Tensor, ...]] = []
+    y, z = learner.fresh(len(question))
+    for _ in range(max(1, steps) * high):  # a step of H cycles is H steps of one
+        refined = learner.refine(weights, question, y, z, (1, low))
+        sure = refined.logits.softmax(-1).amax(-1).mean(-1)
+        unknown = torch.full_like(sure, torch.nan)
+        halt = unknown if refined.halt is None else refined.halt
+        moved = _change(y, refined.y), _change(z, refined.z)
+        rows.append((refined.logits.argmax(-1), *moved, halt, 1 - sure))
+        y, z = refined.y, refined.z
+    return tuple(torch.stack(column) for column in zip(*rows, strict=True))
 
 
 def _change(before: Tensor, after: Tensor) -> Tensor:
