@@ -19,7 +19,7 @@ from orchestrator.core.desk import CoreDesk
 from orchestrator.core.steps import Install, Plan, Weigh
 from orchestrator.core.weighing import BadFigures, differences, effects
 from orchestrator.place import Performed, Place
-from state import core, core_words
+from state import core, core_words, reflections
 from state.core import CoreRefused, Version
 from state.errors import JournalError
 from state.events import New
@@ -28,6 +28,7 @@ from state.words import Refused, Stale
 
 EFFECTS, DIFFERENCE = "effects.json", "difference.json"
 _MOST = 4 * 1024 * 1024  # bytes of either
+_NAMED = 16  # reflections that a proposal names
 BY = "engine"
 
 
@@ -70,9 +71,16 @@ def plan(action: Plan, attempt: Attempt, place: Place) -> Performed:
         "lessons_digest": found.lessons_digest,
         "kinds": found.kinds(now.standing.since),
         "since": now.standing.since,
+        "reflections": _corrected(place, part, now.version.digest),
     }
     result = {"request": request, "pins": pins, "before": now.version.digest, "part": part, "memory": about}
     return Performed("done", result)
+
+
+def _corrected(place: Place, part: str, version: str) -> list[str]:
+    """The ids of the latest reflections on this part, over this version, that a person corrected."""
+    found = reflections.read(place.workspace.home)
+    return [r.id for r in found if r.corrected is not None and (r.part, r.core) == (part, version)][:_NAMED]
 
 
 def weigh(action: Weigh, attempt: Attempt, place: Place) -> Performed:

@@ -162,6 +162,7 @@ def proposal(attempt: Attempt, world: World, made: Outcome, run: Outcome, weighe
         "evidence": {
             "memory": {"name": memory["name"], "digest": memory["digest"], "method": memory["method"]},
             "lessons": {"count": memory["lessons"], "digest": memory["lessons_digest"]},
+            **({"reflections": memory["reflections"]} if memory.get("reflections") else {}),
             "effects": found["effects_sha256"],
             "difference": found["difference_sha256"],
         },
