@@ -155,7 +155,8 @@ def small(folder: Path, steps: int) -> Path:
     subprocess.run(["git", "init", "-q", "--template=", str(repository)], check=True)
     recipe = {"recipe": "puzzle/sudoku", "count": 800, "seed": 1, "options": {"size": 6, "difficulty": "any"}}
     child(folder / "data", "datagen.run", {"schema": 1, **recipe})
-    config = yaml.safe_load((ROOT / "configs" / "training" / "hrm-sudoku6.yaml").read_text())["config"]
+    config = yaml.safe_load((ROOT / "configs" / "training" / "hrm-sudoku6.yaml").read_text())
+    config.pop("core_minutes", None)
     config |= {"steps": steps, "assess": {"every": steps, "rows": 32}}
     asked = {
         "schema": 1,
