@@ -13,6 +13,7 @@ pytest.importorskip("textual_serve")
 pytest.importorskip("websockets")
 
 import pictures
+from web_doubles import of_type
 
 pytestmark = [
     pytest.mark.skipif(bool(browsing.lacking()), reason=browsing.lacking() or "a browser is here"),
@@ -41,7 +42,14 @@ def test_the_cockpit_is_shown_in_a_browser_heeds_keys_and_ends_with_its_page(tmp
         tab.press("6")
         tab.shows("No core yet")
         tab.press("4")
-        print(tab.shows("TICKET-109"))
+        tab.shows("Network · TICKET-109", "Can be approved: a")
+        assert of_type(found.place, "proposal.approved") == []
+        tab.browser.wait(1.0)  # keys that decide count only once a person can have read it
+        tab.press("a")
+        tab.shows("TICKET-109: approved")
+        assert [each["contract"]["signoff"] for each in of_type(found.place, "proposal.approved")] == [
+            "a, TICKET-109"
+        ]
         assert tab.elsewhere == []
         assert tab.wrong == []
         tab.open("about:blank")

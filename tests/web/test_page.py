@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,37 +233,6 @@ def test_without_a_key_there_is_no_page(lab: Served) -> None:
         assert lab.ask("GET", path, token=None)[0] == 401
         assert lab.ask("GET", path, Host="evil.example")[0] == 403
         assert lab.ask("GET", path, Origin="http://evil.example")[0] == 403
-
-
-_ALONE = """
-import os, sys
-heard = []
-def hook(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
-        heard.append(str(arguments[1:] if event == "socket.connect" else arguments))
-sys.addaudithook(hook)
-os.environ.update(GRADIO_SHARE="True", GRADIO_ANALYTICS_ENABLED="True", GRADIO_MCP_SERVER="True")
-os.environ["SPACE_ID"] = "a/b"
-from pathlib import Path
-from types import SimpleNamespace
-from fastapi import FastAPI
-from orchestrator.web import page
-root = Path(sys.argv[1])
-page.mount(FastAPI(), SimpleNamespace(workspace=SimpleNamespace(home=root)))
-import threading, time
-time.sleep(0.3)
-assert not [each for each in threading.enumerate() if "nalytics" in repr(each)]
-left = sorted(each.name for each in root.iterdir())
-print(heard, left, os.environ.get("SPACE_ID"), os.environ.get("GRADIO_SHARE"))
-"""
-
-
-def test_making_the_page_asks_nobody_anything_whatever_the_environment_says(tmp_path: Path) -> None:
-    pytest.importorskip("gradio")
-    done = subprocess.run(
-        [sys.executable, "-c", _ALONE, str(tmp_path)], capture_output=True, text=True, timeout=120
-    )
-    assert (done.returncode, done.stdout) == (0, "[] [] None None\n"), done.stderr
 
 
 def test_another_gradio_is_refused_in_a_line(tmp_path: Path) -> None:
