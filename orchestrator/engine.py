@@ -30,6 +30,7 @@ from orchestrator.contracts import Contracts
 from orchestrator.core.desk import CoreDesk
 from orchestrator.git import GitError, Repo
 from orchestrator.kinds.base import Kind
+from orchestrator.lab import actions
 from orchestrator.models.base import Nobody, Service
 from orchestrator.place import Control, Halted, NoRoom, Turn
 from orchestrator.ready import branch_name, ground, start_block, unmet
@@ -326,6 +327,9 @@ class Engine:
                 self._parked.pop(conductor.ticket, None)
         else:
             self._conductors.pop(conductor.ticket, None)
+            if conductor.number > 1:  # another attempt: did it go the same way?
+                events = self.journal.events(ticket=conductor.ticket, types=("action.intent",))
+                actions.keep(self._shop.workspace.home, conductor.ticket, events)
 
     def _undo(self, conductor: Conductor, control: Control) -> None:
         asked, _ = self.journal.views.wish(conductor.ticket)

@@ -169,6 +169,8 @@ def _show(found: Show) -> None:
         made = attempt.commit[:10] or attempt.artifact.get("path", "") or attempt.why
         line()
         line(f"attempt {attempt.number}  {attempt.state}  {when(attempt.started)}{took}  {made}", "head")
+    if found.agreement is not None:
+        line(f"  the attempts took the same actions to {found.agreement:.0%}")
     for task in found.tree:
         line(f"  {task.title}")
         for action in task.actions:

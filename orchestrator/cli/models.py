@@ -166,6 +166,8 @@ class Show(_Model):
     receipts: list[Receipt]
     proposals: list[Proposal]
     events: list[Event]
+    agreement: float | None = None
+    """Of several attempts by an agent: how far they took the same actions, 0 to 1."""
 
 
 class Problem(_Model):

@@ -138,12 +138,14 @@ def show(journal: Journal, id_: str) -> models.Show:
         Failed: there is no such ticket.
     """
     from orchestrator.cli import models
+    from orchestrator.lab import actions
 
     views = journal.views
     ticket = views.ticket(id_)
     if ticket is None:
         raise Failed(f"no ticket {id_}: `jetbox status` lists them")
-    attempt = ticket.card.attempt
+    attempt, every = ticket.card.attempt, journal.events(ticket=id_)
+    taken = actions.reflected(id_, every)
     return models.Show(
         ticket=ticket_line(ticket.card),
         path=ticket.path,
@@ -191,7 +193,8 @@ def show(journal: Journal, id_: str) -> models.Show:
             )
             for p in views.proposals(id_, attempt)
         ],
-        events=[event(found) for found in journal.events(ticket=id_)],
+        events=[event(found) for found in every],
+        agreement=taken.consistency.variants if taken else None,
     )
 
 
