@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from web_doubles import BOARD, GREET, SCENE, Served, scripted, served, workspace, write
 
@@ -178,3 +179,26 @@ def test_another_word_on_the_core_opens_the_mind_anew(tmp_path: Path) -> None:
         assert found.ask("POST", "/reason", GREET)[0] == 200 and mind.pid == first
         write(place, New("core.set", {"core": "a" * 64, "before": None, "why": "adopt", "proposal": ""}))
         assert found.ask("POST", "/reason", GREET)[0] == 200 and mind.pid != first
+
+
+def test_the_end_of_the_server_answers_who_waits_for_the_mind_and_ends_the_mind(tmp_path: Path) -> None:
+    place = workspace(tmp_path / "p")
+    with served(place, scripted(place, "hang")) as found:
+        results: list[tuple[int, str]] = []
+
+        def ask() -> None:
+            status, _, said = found.ask("POST", "/reason", GREET)
+            results.append((status, said["reason"]))
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for each in asking:
+            each.start()
+        time.sleep(0.5)
+        mind = found.desk._mind
+        assert mind is not None and mind.pid is not None
+        pid = mind.pid
+        found.run.should_exit = True
+        for each in asking:
+            each.join(20)
+        assert len(results) == 3 and {status for status, _ in results} == {503}
+        assert not psutil.pid_exists(pid)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ import scripted_core
 from core_lab import CoreLab
 from web_doubles import Served, scripted, served
 
+from orchestrator import config
+from orchestrator.sandbox.choose import Choice, choose
+from orchestrator.web import updates
 from state import words
 from state.events import New
+from state.lock import Lock, held
 
 
 @pytest.fixture
@@ -271,3 +276,39 @@ def test_many_at_once_are_all_told_the_same_and_change_nothing(lab: CoreLab, api
     for thread in threads:
         thread.join(60)
     assert found == [(409, "open")] * 8 and lab.now() == first and len(lab.refused()) == told + 8
+
+
+def test_a_sandboxed_command_reaches_neither_the_token_nor_the_port(lab: CoreLab, api: Served) -> None:
+    found = choose(lab.workspace, config.load(lab.workspace).policy)
+    if found.sandbox.isolation == "none":
+        pytest.skip("no sandbox holds on this machine")
+    lab.sandbox = lambda workspace: lambda: Choice(found.sandbox, found.tried)
+    held = api.serving.token_file
+    assert held.read_text().strip() == api.serving.token
+    reach = f"import socket; socket.create_connection(('127.0.0.1', {api.port}), 3)"
+    read = f"! cat {held} && ! cat {lab.workspace.home}/serve.lock"
+    runs = f'{sys.executable} -c "import socket"'
+    step = f'{runs} && {read} && ! {sys.executable} -c "{reach}"'
+    lab.ticket("TICKET-091", step, accept=[{"run": "true"}])
+    lab.run()
+    start = next(p for p in lab.inbox() if p.ticket == "TICKET-091")  # it names programs that are new
+    lab.say(words.approve, start.id, start.digest)
+    lab.run()
+    assert lab.state("TICKET-091") == "landed", lab.card("TICKET-091")
+    assert api.ask("GET", "/health")[0] == 200, "outside the sandbox it is reached"
+
+
+def test_an_engine_that_lives_is_given_a_moment_and_none_is_started(
+    lab: CoreLab, api: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "WAITS", 0.4)
+    _, asked = lab.asked()
+    lab.say(words.approve, asked.id, asked.digest)
+    body = {"proposal": asked.id, "digest": asked.digest}
+    _, _, off = api.ask("POST", "/apply_update", body)
+    assert "no engine works" in off["error"] and not held(lab.workspace.lock)
+    with Lock(lab.workspace.lock):  # as an engine holds it
+        began = time.monotonic()
+        _, _, on = api.ask("POST", "/apply_update", body)
+        assert "the engine is at it" in on["error"] and time.monotonic() - began >= 0.4
+    assert len(lab.refused()) == 2
