@@ -105,10 +105,28 @@ def save(run_dir: Path, meta: Meta, model: Mapping[str, Tensor], train: Mapping[
     return folder
 
 
-def read(folder: Path) -> Meta:
-    """A checkpoint's `checkpoint.json`, its files held against it; CheckpointError says what is wrong."""
+def save_weights(folder: Path, meta: Meta, model: Mapping[str, Tensor]) -> Meta:
+    """Write a checkpoint that nobody trains on, without `train.safetensors`, into an empty folder; its word.
+
+    The folder is whole when `checkpoint.json` is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    body = asdict(meta) | {"files": {WEIGHTS: _write(folder / WEIGHTS, model)}}
+    body["seal"] = _seal(body)
+    text = json.dumps(body, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+    files.replace(folder / META, text)
+    return parse(text, folder)
+
+
+def read(folder: Path, *, weights_alone: bool = False) -> Meta:
+    """A checkpoint's `checkpoint.json`, its files held against it; CheckpointError says what is wrong.
+
+    With `weights_alone` the training's state need not be there, and is not looked at.
+    """
     meta = _meta(folder)
-    for each in (WEIGHTS, TRAIN):
+    for each in (WEIGHTS,) if weights_alone else (WEIGHTS, TRAIN):
+        if each not in meta.files:
+            raise CheckpointError(f"{folder} was not written by a training: it has no {each}")
         wanted, path = meta.files[each], folder / each
         try:
             size, sha256 = _digest(path)
@@ -260,8 +278,9 @@ def _parsed(body: dict[str, Any]) -> Meta:
         raise ValueError(f"its {', '.join(wrong)} can't be right")
     if body["seal"] != _seal(body):
         raise ValueError("it was altered: it has not its checksum")
-    for each in (WEIGHTS, TRAIN):
-        entry = body["files"].get(each)
+    if not {WEIGHTS} <= body["files"].keys() <= {WEIGHTS, TRAIN}:
+        raise ValueError(f"it does not name {WEIGHTS}, or it names foreign files")
+    for each, entry in body["files"].items():
         if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
             raise ValueError(f"it does not name {each} with bytes and sha256")
     return Meta(**body)
