@@ -64,9 +64,13 @@ def look(
         trace: whether the cycles are looked at.
     """
     variants = [vary(each) if vary else [] for each in questions]
-    said = part.answer([*questions, *(each.question for row in variants for each in row)])
-    traced = part.answer(questions, trace=True) if trace else said[: len(questions)]
-    others = iter(said[len(questions) :])
+    dressed = [each.question for row in variants for each in row]
+    if trace:  # its cycles are gone through one by one, so it is asked apart
+        traced, rest = part.answer(questions, trace=True), part.answer(dressed) if dressed else []
+    else:
+        said = part.answer([*questions, *dressed])
+        traced, rest = said[: len(questions)], said[len(questions) :]
+    others = iter(rest)
     found = []
     for answer, row in zip(traced, variants, strict=True):
         back = [each.back(next(others).said) for each in row]
