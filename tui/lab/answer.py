@@ -49,8 +49,9 @@ def answer(look: Look, bench: Bench, cells: int, waiting: bool, core: str = "") 
         _encoded(page, bench, cells)
         return page.lines
     found = bench.answer
-    if found is None:
-        page.text("It is being answered" if waiting else "Nothing is asked yet: enter asks.", "muted")
+    if found is None or bench.mode == "edit":
+        told = "It is being answered" if waiting else "Nothing is asked yet: enter asks."
+        page.text("enter asks what is on the left, esc is done." if bench.mode == "edit" else told, "muted")
         _takes(page, bench)
         return page.lines
     if bench.corrected is not None:
@@ -76,16 +77,12 @@ def _said(page: Page, bench: Bench, found: Answer) -> None:
     if bench.doubtful:
         page.item("?", "waiting", f"{bench.doubtful} of {bench.part.cells} cells are doubtful")
     right = bench.right
-    if right is not None:
-        missed = bench.missed(found.said)
-        told = f"wrong in {_some(len(missed), 'cell')}" if missed else "wrong"
-        if isinstance(bench.truth, str) and not right:
-            told = f"wrong: it is {bench.truth}"
-        page.item(
-            look.g.tick if right else look.g.cross,
-            "landed" if right else "failed",
-            f"The example's own answer: {'right' if right else told}",
-        )
+    if right:
+        page.item(look.g.tick, "landed", "As the example has it")
+    elif right is not None:
+        missed = len(bench.missed(found.said))
+        told = f"{_some(missed, 'cell')} differ" if missed else str(bench.truth)
+        page.item(look.g.cross, "failed", f"Not as the example has it: {told}")
 
 
 def _together(page: Page, found: Answer) -> None:
@@ -132,7 +129,7 @@ def _corrected(page: Page, bench: Bench, core: str) -> None:
     else:
         page.item(look.g.cross, "failed", "the mind does not say that the core is unchanged: w shows it")
     told = f"{found.memory.right} of {_some(found.memory.lessons, 'lesson')} right"
-    page.item(look.g.dot, "muted", f"memory {found.memory.name}: {told}; u takes it back")
+    page.item(look.g.dot, "muted", f"{found.memory.name}: {told}; u undoes it")
     if found.proposed:
         page.item(look.g.warn, "review", f"It recurs: {found.proposed} proposes it for the core (4: Inbox)")
     page.gap()
@@ -267,6 +264,8 @@ def nothing(
             " last correction, and your question stands where it was.",
             "muted",
         )
+    if reason == "core":
+        page.text("w shows the versions of the core: v there goes back to an earlier one.", "muted")
     page.gap()
     page.text("R starts it again." if reason not in ("missing",) else "Then: R.", "accent")
     return page.lines

@@ -182,7 +182,9 @@ class Asking(CockpitScreen):
         name = memory.name if memory is not None else self._fresh_name(bench)
 
         def taken(reply: Mapping[str, Any]) -> None:
-            bench.take_corrected(reply, asked)
+            if bench.take_corrected(reply, asked):  # with what hangs together, which a correction leaves out
+                again = partial(self._take, bench, lambda more: bench.take_answer(more, asked, keep=True))
+                self.talk.ask("reflect", again, partial(self._wrong, bench), **asked)
             self._look_at_memories()
 
         self.talk.ask(

@@ -98,15 +98,18 @@ class Bench:
         self.answer = self.corrected = self.asked = None
         self.cycle, self.problem = -1, ""
 
-    def take_answer(self, reply: Mapping[str, Any], asked: dict[str, Any]) -> bool:
-        """Take the answer to a question; whether it is still the one on the bench."""
+    def take_answer(self, reply: Mapping[str, Any], asked: dict[str, Any], *, keep: bool = False) -> bool:
+        """Take the answer to a question; whether it is still the one on the bench.
+
+        `keep` says that it is the answer after a correction, whose before and after stay in sight.
+        """
         try:
             if self.question() != asked:
                 return False
         except Unclear:
             return False
         self.answer, self.asked, self.cycle = replies.answer(reply, self.part), asked, -1
-        self.corrected, self.problem = None, ""
+        self.corrected, self.problem = self.corrected if keep else None, ""
         return True
 
     def take_corrected(self, reply: Mapping[str, Any], asked: dict[str, Any]) -> bool:

@@ -57,12 +57,14 @@ def board(look: Look, part: Part, shown: Shown, cells: int, lines: int) -> list[
     """The board in at most so many cells and lines; where it does not fit, the part around the cursor."""
     token = min(2, max((width(look.text(each)) for each in part.tokens), default=1))
     boxes = bool(part.box_rows)
-    size = token + 2
+    size, deep = token + 4, 2  # where there is room, a cell is about as high as it is wide
+    if _across(part, size) + 3 > cells or _down(part, deep) + 2 > lines:
+        size, deep = token + 2, 1
     if _across(part, size) + 3 > cells:
         size = token + 1
     if _across(part, size) + 3 > cells:
         size = token
-    fits = _across(part, size) + 3 <= cells and _down(part) + 2 <= lines
+    fits = _across(part, size) + 3 <= cells and _down(part, deep) + 2 <= lines
     if fits:
         rows, columns = range(part.rows), range(part.columns)
     else:
@@ -76,6 +78,8 @@ def board(look: Look, part: Part, shown: Shown, cells: int, lines: int) -> list[
         if tall and row and row % tall == 0:
             found.append(frame.rule(1))
         found.append(_row(look, part, shown, frame, row, size, token))
+        if deep > 1 and (not tall or (row + 1) % tall):
+            found.append(frame.blank())
     found.append(frame.rule(2))
     return found
 
@@ -84,8 +88,9 @@ def _across(part: Part, size: int) -> int:
     return part.columns * size + (part.columns // part.box_columns - 1 if part.box_columns else 0)
 
 
-def _down(part: Part) -> int:
-    return part.rows + (part.rows // part.box_rows - 1 if part.box_rows else 0)
+def _down(part: Part, deep: int) -> int:
+    between = part.rows // part.box_rows - 1 if part.box_rows else 0
+    return deep * part.rows + between
 
 
 def _around(count: int, room: int, at: int) -> range:
@@ -118,6 +123,13 @@ class _Frame:
             text += (middle if self.breaks(column) else "") + self._across * self.size
         return [(f" {text}{right}", self.style)]
 
+    def blank(self) -> Line:
+        """A line between two rows."""
+        text = self.side
+        for column in self.columns:
+            text += (self.side if self.breaks(column) else "") + " " * self.size
+        return [(f" {text}{self.side}", self.style)]
+
 
 def _row(look: Look, part: Part, shown: Shown, frame: _Frame, row: int, size: int, token: int) -> Line:
     found: list[tuple[str, object]] = [(f" {frame.side}", frame.style)]
@@ -135,13 +147,15 @@ def _row(look: Look, part: Part, shown: Shown, frame: _Frame, row: int, size: in
             name = look.g.dot
         text = name + " " * (token - width(name))
         bold = what in ("given", "wrong", "changed")
+        if size > token + 2:
+            found.append((" ", look("text", back)))
         if size > token:
             found.append((mark, look(role, back, bold=True)))
         elif what == "doubtful" and not here:
             text = mark + " " * (token - 1)
         found.append((text, look(role, back, bold=bold)))
         if size > token + 1:
-            found.append((" ", look("text", back)))
+            found.append((" " * (2 if size > token + 2 else 1), look("text", back)))
     return [*found, (frame.side, frame.style)]  # type: ignore[list-item]
 
 

@@ -64,16 +64,14 @@ def _scene(look: Look, bench: Bench, cells: int, lines: int) -> list[Line]:
         if number == at or bench.lines[number].text or (bench.mode == "edit"):
             found += _typed(look, bench, number, str(number + 1), cells, number in wrong)
     found += _typed(look, bench, part.most, "Q", cells)
-    page = Page(look, cells)
-    page.lines = []
+    said, role = "", "muted"
     if at in wrong:
-        page.text(wrong[at], "failed")
+        said, role = wrong[at], "failed"
     elif bench.mode == "edit":
-        hint = "the question" if at == part.most else scene.hint(part)
-        page.text(f"{hint}. enter asks, esc is done.", "accent")
+        said, role = "in words" if at == part.most else f"such as {scene.hint(part)}", "accent"
     elif bench.answer is None:
-        page.text("n takes an example, e writes a scene, enter asks.", "muted")
-    return [*found, *page.lines]
+        said = "n: an example, e: your own scene"
+    return [*found, [(f" {look.clip(said, cells - 2)}", look(role))]]
 
 
 def _typed(look: Look, bench: Bench, number: int, label: str, cells: int, wrong: bool = False) -> list[Line]:

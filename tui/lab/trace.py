@@ -22,9 +22,8 @@ def trace(look: Look, bench: Bench, cells: int, lines: int) -> list[Line]:
         page.text("No trace yet: enter asks, and the answer comes with one.", "muted")
         return page.lines
     found: list[Line] = []
-    told = isinstance(cycles[0].answer, str)
-    listed = min(len(cycles), 4) if told else 1
-    height = max(4, min(8, (lines - listed - 1) // 3))
+    height = max(4, min(8, (lines - 2) // 3))
+    listed = max(1, min(len(cycles), lines - 3 * height - 1))
     for name, role, values in (
         ("change", "review", [each.change for each in cycles]),
         ("halting", "landed", [each.halt for each in cycles]),
