@@ -34,7 +34,7 @@ def the_blob(place: Place) -> Path:
 def test_what_was_written_is_sound(written: Place) -> None:
     done = jetbox("verify", "--json", cwd=written.root)
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"ok": True, "events": 4, "blobs": 1, "fault": None}
+    assert json.loads(done.stdout) == {"ok": True, "events": 4, "blobs": 1, "fault": None, "core": None}
 
 
 def test_a_changed_event_is_named_and_the_sound_part_saved(written: Place) -> None:
