@@ -45,7 +45,7 @@ class CoreOptions(Options):
     """The part of the core that learns; the memory's own where it is left out."""
     core_seconds: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] = 60
     """CPU seconds that the learning may take."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same seed gives the same candidate."""
 
 

@@ -135,7 +135,9 @@ def test_a_task_may_lose_one_point_and_no_more() -> None:
     assert losses(kept, []) == []
     assert losses({**kept, "old_after": 0.9799}, [])
     assert losses({"old_before": 0.99}, []) and losses({}, [])
-    row = {"task": "mazes", "measure": "exact", "before": 0.9, "after": 0.88, "rows": 9}
+    row = {"task": "mazes", "measure": "exact", "before": 0.9, "after": 0.88, "rows": 500}
+    assert losses(kept, [{**row, "rows": 150}]) == []  # three answers
+    assert losses(kept, [{**row, "rows": 150, "after": 0.87}])
     assert losses(kept, [row]) == ["mazes, exact: 90.0% to 88.0%"]
     assert losses(kept, [{**row, "measure": "ece", "before": 0.05, "after": 0.01}]) == []
     assert losses({**kept, "old_after": float("nan")}, [])
