@@ -15,6 +15,8 @@ import pytest
 from bare_machine import without_extras
 from cli_doubles import Place, environment, jetbox
 
+from orchestrator.cli.app import run
+
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
@@ -92,8 +94,13 @@ def test_without_the_extra_it_says_what_to_install(place: Place, tmp_path: Path)
         assert "pip install 'jetbox[api]'" in done.stderr
 
 
-def test_there_is_no_way_to_listen_elsewhere(place: Place) -> None:
-    shown = jetbox("serve", "--help", cwd=place.root).stdout
+def test_there_is_no_way_to_listen_elsewhere(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place.root)
+    assert run(["serve", "--help"]) == 0
+    shown = capsys.readouterr().out
     assert "--host" not in shown and "--bind" not in shown and "--port" in shown
     for wrong in (["--host", "0.0.0.0"], ["--port", "70000"], ["--port", "-1"], ["0.0.0.0:80"]):
-        assert jetbox("serve", *wrong, cwd=place.root).returncode == 2
+        assert run(["serve", *wrong]) == 2
+    assert not (place.root / ".jetbox" / "serve.lock").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -25,10 +26,11 @@ from orchestrator.web import updates
 from state import words
 from state.events import New
 from state.lock import Lock, held
+from state.views import Proposal
 
 
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoreLab]:
+@contextlib.contextmanager
+def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoreLab]:
     """A repository with a core of two parts and a memory that has learned."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
@@ -45,13 +47,31 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoreLab]:
 
 
 @pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoreLab]:
+    with taught(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
 def api(lab: CoreLab) -> Iterator[Served]:
     with served(lab.workspace, scripted(lab.workspace)) as found:
         yield found
 
 
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CoreLab, Served, Proposal]]:
+    """One that is served and has an open proposal, for attacks that would leave it as it was."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        taught(tmp_path_factory.mktemp("waiting"), patch) as lab,
+        served(lab.workspace, scripted(lab.workspace)) as api,
+    ):
+        yield lab, api, lab.asked()[1]
+
+
 Said = tuple[int, str]
 Attack = Callable[[CoreLab, Served], Said]
+Try = Callable[[Served, Proposal], Said]
 
 
 def sent(api: Served, proposal: str, digest: str, **more: Any) -> Said:
@@ -59,8 +79,7 @@ def sent(api: Served, proposal: str, digest: str, **more: Any) -> Said:
     return status, said.get("reason", "")
 
 
-def open_one(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def open_one(api: Served, asked: Proposal) -> Said:
     return sent(api, asked.id, asked.digest)
 
 
@@ -76,17 +95,15 @@ def denied_one(lab: CoreLab, api: Served) -> Said:
     return sent(api, asked.id, asked.digest)
 
 
-def nobodys(lab: CoreLab, api: Served) -> Said:
+def nobodys(api: Served, asked: Proposal) -> Said:
     return sent(api, "5c" * 6, "5c" * 32)
 
 
-def beginning_of_an_id(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def beginning_of_an_id(api: Served, asked: Proposal) -> Said:
     return sent(api, asked.id[:6], asked.digest)
 
 
-def shouted_digest(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def shouted_digest(api: Served, asked: Proposal) -> Said:
     return sent(api, asked.id, asked.digest.upper())
 
 
@@ -96,13 +113,11 @@ def approved_and_no_engine(lab: CoreLab, api: Served) -> Said:
     return sent(api, asked.id, asked.digest)
 
 
-def yes_of_its_own(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def yes_of_its_own(api: Served, asked: Proposal) -> Said:
     return sent(api, asked.id, asked.digest, approve=True)
 
 
-def contract_of_its_own(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def contract_of_its_own(api: Served, asked: Proposal) -> Said:
     return sent(api, asked.id, asked.digest, contract={"authorized_by": "tester", "digest": asked.digest})
 
 
@@ -143,37 +158,32 @@ def forged_core(lab: CoreLab, api: Served) -> Said:
     return sent(api, asked.id, asked.digest)
 
 
-def without_the_token(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def without_the_token(api: Served, asked: Proposal) -> Said:
     body = {"proposal": asked.id, "digest": asked.digest}
     status, _, said = api.ask("POST", "/apply_update", body, token=None)
     return status, said["reason"]
 
 
-def token_in_the_address(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def token_in_the_address(api: Served, asked: Proposal) -> Said:
     body = {"proposal": asked.id, "digest": asked.digest}
     path = f"/apply_update?token={api.serving.token}"
     status, _, said = api.ask("POST", path, body, token=None, Cookie=f"jetbox-{api.port}={api.serving.token}")
     return status, said["reason"]
 
 
-def from_another_site(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def from_another_site(api: Served, asked: Proposal) -> Said:
     body = {"proposal": asked.id, "digest": asked.digest}
     status, _, said = api.ask("POST", "/apply_update", body, Origin="http://evil.example")
     return status, said["reason"]
 
 
-def by_a_rebound_name(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def by_a_rebound_name(api: Served, asked: Proposal) -> Said:
     body = {"proposal": asked.id, "digest": asked.digest}
     status, _, said = api.ask("POST", "/apply_update", body, Host=f"evil.example:{api.port}")
     return status, said["reason"]
 
 
-def as_a_form(lab: CoreLab, api: Served) -> Said:
-    _, asked = lab.asked()
+def as_a_form(api: Served, asked: Proposal) -> Said:
     body = json.dumps({"proposal": asked.id, "digest": asked.digest}).encode()
     status, _, said = api.ask("POST", "/apply_update", body, Content_Type="text/plain")
     return status, said["reason"]
@@ -198,25 +208,42 @@ def update_that_was_denied(lab: CoreLab, api: Served) -> Said:
 
 
 @pytest.mark.parametrize(
-    ("attack", "said"),
+    ("attempt", "said"),
     [
         (open_one, (409, "open")),
-        (stale_digest, (409, "stale")),
-        (denied_one, (409, "denied")),
         (nobodys, (404, "proposal")),
         (beginning_of_an_id, (422, "request")),
         (shouted_digest, (422, "request")),
-        (approved_and_no_engine, (409, "waiting")),
         (yes_of_its_own, (422, "request")),
         (contract_of_its_own, (422, "request")),
-        (another_kind, (409, "kind")),
-        (forged_use, (409, "void")),
-        (forged_core, (409, "void")),
         (without_the_token, (401, "token")),
         (token_in_the_address, (401, "token")),
         (from_another_site, (403, "origin")),
         (by_a_rebound_name, (403, "host")),
         (as_a_form, (422, "request")),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_what_nobody_approved_is_not_applied_however_it_is_asked_for(
+    waiting: tuple[CoreLab, Served, Proposal], attempt: Try, said: Said
+) -> None:
+    lab, api, asked = waiting
+    first = lab.now()
+    before, told = lab.bytes_of(first), len(lab.refused())
+    assert attempt(api, asked) == said
+    assert lab.now() == first and lab.bytes_of(first) == before
+    assert [each.state for each in lab.inbox()] == ["open"] and len(lab.refused()) == told + 1
+
+
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [
+        (stale_digest, (409, "stale")),
+        (denied_one, (409, "denied")),
+        (approved_and_no_engine, (409, "waiting")),
+        (another_kind, (409, "kind")),
+        (forged_use, (409, "void")),
+        (forged_core, (409, "void")),
         (update_from_a_memory_over_another_core, (409, "core")),
         (update_that_was_denied, (409, "core")),
     ],
