@@ -32,7 +32,8 @@ from datagen.scenes import render, scene, words
 from datagen.scenes.scene import COLOURS, SHAPES
 from datagen.scenes.words import Thing
 from model import learners
-from model.adapt.concepts import Concepts
+from model.adapt import methods
+from model.adapt.episodic import Episodic
 from model.hrm.scene_part import ScenePart
 from model.jepa.learner import JepaLearner
 from model.measures.calibration import calibration_error
@@ -97,7 +98,7 @@ def scenes(seed: int, held_out: bool, rule: Rule, count: int) -> list[tuple[Ques
     """Questions of a rule with their answers, each answer as often as the others."""
     found: dict[str, list[tuple[Question, str]]] = {}
     rows = 2048
-    for turn in range(24):
+    for turn in range(80):
         draws = Draws(f"words{rule.name}{held_out}", seed, turn * rows, (turn + 1) * rows)
         drawn = scene.draw(draws, 1, scene.MOST)
         keep = drawn.split == int(held_out)
@@ -152,7 +153,8 @@ def one(method: str, part: ScenePart, jepa: JepaLearner, rule: Rule, seed: int, 
 
 
 def scene_memory(method: str, part: ScenePart, jepa: JepaLearner, seed: int) -> Memory:
-    return Concepts(part, jepa)
+    """A memory by its name; the plain episodic one compares the JEPA's published latents."""
+    return Episodic(part, seed, jepa) if method == "episodic" else methods.build(method, part, seed)
 
 
 def main() -> None:

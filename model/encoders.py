@@ -279,6 +279,12 @@ class Words:
         """The words of one row [L], spaces between them."""
         return " ".join(self._tokenizer.id_to_token(int(each)) or "?" for each in row if int(each) != PAD)
 
+    @staticmethod
+    def parts(text: str) -> list[str]:
+        """The words of a text, as they are told apart here."""
+        whole = pre_tokenizers.Whitespace().pre_tokenize_str(normalizers.Lowercase().normalize_str(text))
+        return [word for word, _ in whole]
+
     def listed(self) -> list[str]:
         """The words in the order of their numbers, the special ones first."""
         return list(self._known)

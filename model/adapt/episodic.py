@@ -1,6 +1,7 @@
-"""A plain episodic memory over scenes: the JEPA's latents of the lessons' pictures, read by attention.
+"""A plain episodic memory over scenes: latents of the lessons' pictures, read by attention.
 
-It knows no concepts: two pictures are as near as their published latents are. It is here to be compared with.
+It knows no concepts: two pictures are as near as their published latents are (those of the
+reasoner's encoder, where no JEPA is given). It is here to be compared with.
 """
 
 from __future__ import annotations
@@ -19,23 +20,29 @@ _HEAT = 10.0  # of the cosines
 
 
 class Episodic(Taught):
-    """Over a part that answers questions about scenes, and the JEPA whose latents are compared."""
+    """Over a part that answers questions about scenes."""
 
     method = "episodic"
 
-    def __init__(self, core: Part, jepa: JepaLearner, seed: int = 0) -> None:
+    def __init__(self, core: Part, seed: int = 0, jepa: JepaLearner | None = None) -> None:
         super().__init__(core)
-        self._jepa = jepa.eval()
+        self._jepa = jepa.eval() if jepa else None
         self.arrays = self.remember([])
 
     def remember(self, questions: Sequence[Question]) -> dict[str, np.ndarray]:
         """The published latents, of length one, float32 [N, D]."""
         if not questions:
-            return {"latent": np.zeros((0, self._jepa.config.latent), np.float32)}
-        pictures = torch.from_numpy(np.stack([each.image for each in questions if each.image is not None]))
-        towers = self._jepa.net.towers
+            config = self.core.learner.config.vision
+            width = self._jepa.config.latent if self._jepa else config.patches * config.width
+            return {"latent": np.zeros((0, width), np.float32)}
         with torch.no_grad():
-            latents = towers.picture(towers.vision(scaled(pictures.to(self._jepa.net.scale.device))))
+            if self._jepa is None:
+                latents = self.core.seen(questions)
+                latents = torch.nn.functional.layer_norm(latents.float(), latents.shape[-1:]).flatten(1)
+            else:
+                pictures = np.stack([each.image for each in questions if each.image is not None])
+                towers, device = self._jepa.net.towers, self._jepa.net.scale.device
+                latents = towers.picture(towers.vision(scaled(torch.from_numpy(pictures).to(device))))
             rows = torch.nn.functional.normalize(latents.float(), dim=-1)
         return {"latent": rows.cpu().numpy()}
 

@@ -21,11 +21,11 @@ from torch.func import functional_call
 
 from model.adapt.taught import Key, Taught
 from model.hrm.scene import SceneReasoner
-from model.jepa.learner import JepaLearner
 from model.part import Part, Question
 
 _STEPS, _RATE = 40, 1e-2
 _RANK = 4
+_APART = ("encoder.", "embed", "places")  # what is learned once: the eyes, the words, where things stand
 _BATCH = 64  # lessons at once: the newest
 
 
@@ -44,7 +44,7 @@ class _Asking(nn.Module):
 class Adapter(Taught):
     """What these have in common; whoever derives from it says which weights, and how they are laid over."""
 
-    def __init__(self, core: Part, jepa: JepaLearner | None = None, seed: int = 0) -> None:
+    def __init__(self, core: Part, seed: int = 0) -> None:
         super().__init__(core)
         self._seed = seed
         self._asking = _Asking(self.core.learner)
@@ -86,7 +86,7 @@ class Adapter(Taught):
             logits = self._logits(data)
             loss = F.cross_entropy(logits, wanted.to(logits.device))
             stepper.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             stepper.step()
             steps += 1
             if time.process_time() - begin > 4 * seconds:
@@ -136,7 +136,7 @@ class Adapter(Taught):
         return {
             name: each.detach()
             for name, each in named
-            if each.ndim == 2 and (name in ("project", "head") or name.startswith("core.networks."))
+            if each.ndim == 2 and (name == "head" or not name.startswith(_APART))
         }
 
     def _logits(self, data: Mapping[str, Tensor]) -> Tensor:

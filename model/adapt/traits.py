@@ -65,6 +65,15 @@ def traits(tables: np.ndarray, asked: Sequence[Asked], many: bool | None = None)
     return found
 
 
+def names_some(table: np.ndarray, asked: Asked) -> bool:
+    """Whether each object that a question names is there, and just one fits what it says."""
+    there = table[:, 0] > 0.5
+    for each in asked.named:
+        if not each.other and (there & (_fit(table, each) > 0.5)).sum() != 1:
+            return False
+    return True
+
+
 def _add(found: Traits, name: str, kind: str, who: str, value: np.ndarray) -> None:
     """One more concept; its last value is that there is no such object."""
     value = np.concatenate([value, np.clip(1 - value.sum(1, keepdims=True), 0, 1)], 1)
@@ -113,16 +122,21 @@ def _roles(table: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
     return subject, other
 
 
-def _fits(table: np.ndarray, named: Named, among: np.ndarray) -> np.ndarray:
-    """How well each of these cells fits what was said, as shares."""
-    fit = among + 1e-9
+def _fit(table: np.ndarray, named: Named) -> np.ndarray:
+    """[9]: the chance that what stands in each place is what was said."""
+    fit = np.ones(_CELLS)
     for value, part in ((named.shape, _SHAPE), (named.colour, _COLOUR), (named.size, _SIZE)):
         if value >= 0:
             fit = fit * (table[:, part][:, value] + 1e-6)
     for value, place in ((named.row, _ROW), (named.column, _COLUMN)):
         if value >= 0:
             fit = fit * ((place == value) + 1e-6)
-    return _share(fit * among)
+    return fit
+
+
+def _fits(table: np.ndarray, named: Named, among: np.ndarray) -> np.ndarray:
+    """How well each of these places fits what was said, as shares."""
+    return _share(_fit(table, named) * among)
 
 
 def _share(weights: np.ndarray) -> np.ndarray:

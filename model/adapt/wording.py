@@ -22,11 +22,12 @@ _PARTS = ("shape", "colour", "size", "row", "column")
 _NOUNS = {"object", "objects", "one", "ones", "thing", "things", "shape", "shapes"}
 _ARTICLES = {"a", "an", "the"}
 _OTHERS = {"other", "others", "rest"}
-_PLAIN = _ARTICLES | {"object", "objects", "one", "ones", "thing", "things", "picture", "scene", "image"}
+PLAIN = _ARTICLES | {"object", "objects", "one", "ones", "thing", "things", "picture", "scene", "image"}
 _SENTENCE = """am and are as at be by can could did do does for from give has have here how i if in is it its
 me my now of on or please say see tell that their them then there these they this those to us was we were
 what when where which who whose why will with would you your"""
-_PLAIN |= set(_SENTENCE.split())
+PLAIN |= set(_SENTENCE.split())
+"""Words that carry a sentence, and ask for nothing."""
 _POLAR = {"is", "are", "was", "were", "does", "do", "did", "has", "have", "can", "could", "will", "would"}
 
 
@@ -67,7 +68,7 @@ def parse(text: str, known: Collection[str]) -> Asked:
     """A question taken apart, for a core that knows these words; never fails, whatever the text is."""
     words = re.findall(r"[^\W_]+(?:['-][^\W_]+)*", text.lower())[:MOST_WORDS]
     named, frame = _named(words)
-    new = frozenset(_one(word) for word in frame if word not in known and word not in _PLAIN and word != "#")
+    new = frozenset(_one(word) for word in frame if word not in known and word not in PLAIN and word != "#")
     own = any(word not in known for word in words)
     return Asked(_form(words), new, tuple(named), tuple(frame), own)
 
@@ -105,7 +106,10 @@ def _named(words: list[str]) -> tuple[list[Named], list[str]]:
         else:
             said = None
             frame.append(word)
-    objects = [Named(*(one.get(kind, -1) for kind in _PARTS), other="other" in one) for one in found]
+    objects = []
+    for one in found:
+        shape, colour, size, row, column = (one.get(kind, -1) for kind in _PARTS)
+        objects.append(Named(shape, colour, size, row, column, "other" in one))
     return objects, [word for word in frame if word not in _ARTICLES | {"at", "on", "in"}]
 
 
