@@ -1,8 +1,12 @@
-"""The reasoner over latents: a question in words and the latents of a picture go in, an answer comes out.
+"""The reasoner over pictures: a question in words and the latents of a picture go in, an answer comes out.
 
 It stands on a vision encoder, which a JEPA learned (`encoder` of the request) or which is learned here.
 Frozen, the encoder is asked once for each picture, before the training. Its weights are part of the learner's
 own, so a checkpoint is whole without the folder that they came from.
+
+Where the data say what stands where (`objects`), it is told so in training beside the answers, for the first
+`look` of the training this alone; and each picture is asked about many times, by questions drawn from
+`objects` as the recipe draws its one. Of held-out pictures the data's own questions alone are asked.
 """
 
 from __future__ import annotations
@@ -16,19 +20,30 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from model.encoders import PAD, WORDS_BYTES, Vision, VisionConfig, Words
-from model.hrm import carry
-from model.hrm.config import HrmConfig, Part, Share, lists_to_tuples
+from datagen.draws import Draws
+from datagen.scenes import words as wordings
+from datagen.scenes.scene import CELL, PRESENT
+from model.encoders import WORDS_BYTES, Vision, VisionConfig, Words
+from model.hrm.config import Part, Share, lists_to_tuples
 from model.hrm.mixers import weight
-from model.hrm.net import Core, working_type
+from model.hrm.ops import norm
+from model.hrm.scene_net import KINDS, PLACES, Reading, Sight, Thinking, words_seen
 from model.jepa.learner import JepaLearner
 from model.jepa.views import scaled
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
 
 _BATCH = 256  # pictures at once, where none is learned from
 _ANSWER = 32  # bytes of an answer, at most
+_DRAWN = 16  # questions of each picture
+_HARD = np.array(
+    [
+        ("count", "position", "colour", "size", "shape", "count-of", "exists", "relation").index(topic)
+        for topic in wordings.TOPICS
+    ]
+)
+"""How late each topic is learned."""
+_SEEING = 0.3  # weight of what stands where, once questions are asked
 
 
 class SceneConfig(Part):
@@ -44,16 +59,22 @@ class SceneConfig(Part):
     """The most words of a question that are read."""
     answers: int = Field(default=64, ge=2, le=1024)
     """The most different answers; fewer are used where the data have fewer."""
+    questions: int = Field(default=4, ge=1, le=_DRAWN)
+    """How many questions of each picture are asked in a step, where they can be drawn."""
+    look: Share = 0.1
+    """For this share of the training it learns to see alone, where the data say what stands where."""
+    sight: int = Field(default=256, ge=8, le=4096)
+    """The width of what is made of the patches of a place."""
+    cells: int = Field(default=4, ge=1, le=64)
     hidden: int = Field(default=96, ge=8, le=4096)
-    layers: int = Field(default=2, ge=1, le=16)
+    layers: int = Field(default=1, ge=1, le=16)
     heads: int = Field(default=4, ge=1, le=64)
     expansion: float = Field(default=2.0, gt=0.0, le=8.0)
     h_cycles: int = Field(default=1, ge=1, le=16)
-    l_cycles: int = Field(default=2, ge=1, le=32)
-    halt_steps: int = Field(default=4, ge=1, le=64)
-    exploration: Share = 0.4
-    halt_bias: float = Field(default=-4.0, ge=-10.0, le=0.0)
-    halt_weight: float = Field(default=0.5, ge=0.0, le=10.0)
+    l_cycles: int = Field(default=1, ge=1, le=32)
+    halt_steps: int = Field(default=2, ge=1, le=64)
+    halt_bias: float = Field(default=-2.0, ge=-10.0, le=0.0)
+    halt_weight: float = Field(default=0.2, ge=0.0, le=10.0)
 
     @model_validator(mode="before")
     @classmethod
@@ -62,7 +83,10 @@ class SceneConfig(Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        self.core()
+        if self.hidden % self.heads:
+            raise ValueError("heads: hidden must be a multiple of it")
+        if self.vision.size // self.vision.patch < 3:
+            raise ValueError("vision: a picture of three patches a side is the least")
         return self
 
     @property
@@ -70,33 +94,14 @@ class SceneConfig(Part):
         """Whether the encoder stays as it is."""
         return "encoder" in self.freeze
 
-    def core(self) -> HrmConfig:
-        """The recursion: words and patches are one line of cells, mixed by attention."""
-        same = ("hidden", "layers", "heads", "expansion", "h_cycles", "l_cycles", "halt_steps", "halt_bias")
-        body = {name: getattr(self, name) for name in same}
-        line = {"rows": 1, "columns": self.length + self.vision.patches}
-        return HrmConfig.model_validate(
-            {"vocabulary": self.words, "blank": None, "grid": line, "mixing": ["attention"], **body}
-        )
-
 
 @dataclass(frozen=True)
 class Thought:
     """What a refinement step gives."""
 
     logits: Tensor  # [B, A], fp32
-    halt: Tensor | None  # [B], fp32: log-odds that the answer is right
+    halt: Tensor  # [B], fp32: log-odds that the answer is right
     change: Tensor  # [B], fp32: how far the answer's latent moved, as a share of its length before
-
-
-class _Line(Core):
-    """The recursion over one line of cells."""
-
-    def forward(
-        self, asked: Tensor, y: Tensor, z: Tensor, h_cycles: int, l_cycles: int
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        y, z = self.think(asked, y, z, h_cycles, l_cycles)
-        return y, z, self.sure(y)
 
 
 class SceneReasoner(Learner):
@@ -109,14 +114,18 @@ class SceneReasoner(Learner):
     def __init__(self, config: SceneConfig, encoder: Vision | None = None) -> None:
         super().__init__()
         self.config = config
-        core = config.core()
         self.encoder = encoder or Vision(config.vision)
         self.encoder.requires_grad_(not config.frozen)
-        self.core = _Line(core)
-        self.embed = nn.Parameter(torch.randn(config.words, config.hidden))
-        self.places = nn.Parameter(torch.randn(core.grid.cells, config.hidden) * 0.02)
-        self.project = weight(config.hidden, config.vision.width)
-        self.head = weight(config.answers, config.hidden)
+        hidden, heads = config.hidden, config.heads
+        self.sight = Sight(config.vision.size // config.vision.patch, config.vision.width, config.sight)
+        self.meaning = nn.Parameter(torch.randn(sum(KINDS), hidden))
+        self.project = weight(hidden, config.sight)
+        self.embed = nn.Parameter(torch.randn(config.words, hidden))
+        self.reading = Reading(config.length, config.cells, hidden, hidden, heads)
+        self.core = Thinking(config.cells, hidden, heads, config.expansion, config.layers)
+        self.head = weight(config.answers, config.cells * hidden)
+        self.halt = nn.Parameter(torch.zeros(1, hidden))
+        self.halt_bias = nn.Parameter(torch.full((1,), config.halt_bias))
         self.register_buffer("vocabulary", torch.zeros(WORDS_BYTES, dtype=torch.uint8))
         self.register_buffer("known", torch.zeros(config.answers, _ANSWER, dtype=torch.uint8))
         self.register_buffer("learned", torch.tensor(encoder is not None))
@@ -129,7 +138,11 @@ class SceneReasoner(Learner):
         return self
 
     def prepare(self, columns: Columns) -> dict[str, Tensor]:
-        """`words` [N, L], `target` [N] (-1: an answer never seen in training), and `latents` or `image`."""
+        """`words` [N, L], `target` [N] (-1: an answer never seen in training), and `latents` or `image`.
+
+        The first rows are those to learn from. Where they have `objects`, also `stands` [N, 9, 3], and
+        `drawn` [N, Q, L] with `drawn_target` [N, Q]: more questions of the same pictures.
+        """
         missing = [name for name in ("image", "question", "answer") if name not in columns]
         if missing:
             raise ValueError(f"the data set has no column {' and '.join(missing)}")
@@ -139,11 +152,18 @@ class SceneReasoner(Learner):
         if image.dtype != np.uint8 or image.shape[1:] != (size, size, 3):
             raise ValueError(f"pictures of {size} x {size} x 3 bytes are needed, not {image.shape[1:]}")
         asked, said = _texts(columns["question"]), _texts(columns["answer"])
-        if not bool(self.vocabulary.any()):
-            self.vocabulary.copy_(Words.train(asked, self.config.words).held())
-            self.known.copy_(self._listed(said))
-        numbers = {text: number for number, text in enumerate(self.answers())}
-        found = {"words": self.asked(asked), "target": torch.tensor([numbers.get(text, -1) for text in said])}
+        first, more = not bool(self.vocabulary.any()), {}
+        if first:
+            drawn = _drawn(columns["objects"]) if "objects" in columns else ([], [])
+            self.vocabulary.copy_(Words.train([*asked, *drawn[0]], self.config.words).held())
+            self.known.copy_(self._listed([*said, *drawn[1]]))
+            if "objects" in columns:
+                more = {
+                    "drawn": self.asked(drawn[0]).view(len(asked), -1, self.config.length).to(torch.int16),
+                    "drawn_target": self._numbers(drawn[1]).view(len(asked), -1),
+                    "stands": torch.from_numpy(stands(columns["objects"])),
+                }
+        found = {"words": self.asked(asked), "target": self._numbers(said), **more}
         pictures = torch.from_numpy(image)
         if not self.config.frozen:
             return {**found, "image": pictures}
@@ -152,35 +172,37 @@ class SceneReasoner(Learner):
             return {**found, "latents": self.seen(pictures).to(torch.bfloat16)}
 
     def begin(self, feed: Feed, batch: int) -> State:
-        """A batch of which every row is done; the first step draws all of it."""
-        config, device = self.config, self.embed.device
-        problems = {
-            "words": torch.zeros(batch, config.length, dtype=torch.int64, device=device),
-            "target": torch.zeros(batch, dtype=torch.int64, device=device),
-        }
-        if config.frozen:
-            patches, width = config.vision.patches, config.vision.width
-            problems["latents"] = torch.zeros(batch, patches, width, dtype=torch.bfloat16, device=device)
-        else:
-            size = config.vision.size
-            problems["image"] = torch.zeros(batch, size, size, 3, dtype=torch.uint8, device=device)
-        return carry.begin(problems, *self._fresh(batch))
+        """Nothing is carried from step to step."""
+        return {}
 
     def advance(self, feed: Feed, batch: int, state: State, progress: float) -> Step:
-        """One refinement step of each question; those done are replaced first."""
-        done, config = carry.done(state), self.config
-        if len(done):
-            least = carry.waits(len(done), config.exploration, config.halt_steps, feed.rng)
-            latents = self._fresh(len(done))
-            state = carry.replaced(state, done, dict(feed.take(len(done))), latents, least)
-        y, z, sure = self._thought(self._asked(state), state["y"], state["z"])
-        logits, target = self._answers(y), state["target"]
-        loss = F.cross_entropy(logits, target)
-        right = (logits.argmax(1) == target).float().detach()
-        total, shown = loss, {"loss": loss.detach(), "exact": right.mean()}
-        if sure is not None:
-            total = total + config.halt_weight * F.binary_cross_entropy_with_logits(sure, right)
-        return Step(total, shown, carry.onward(state, y, z, sure, config.halt_steps))
+        """All refinement steps of some questions of each picture, or, at first, what stands where alone."""
+        rows, config = feed.take(batch), self.config
+        latents = self._latents(rows)
+        with torch.autocast(latents.device.type, enabled=False):
+            inner, told = self.sight(latents.float())
+            loss, shown = latents.new_zeros((), dtype=torch.float32), {}
+            if "stands" in rows:
+                parts = zip(torch.split(told, list(KINDS), -1), rows["stands"].long().unbind(-1), strict=True)
+                seeing = [F.cross_entropy(odds.flatten(0, 1), true.flatten()) for odds, true in parts]
+                loss = torch.stack(seeing).sum()
+                shown["seeing"] = loss.detach()
+                if progress < config.look:
+                    return Step(loss, shown)
+            words, target = rows["words"], rows["target"]
+            if "drawn" in rows:
+                shape = len(target), config.questions
+                at = torch.randint(rows["drawn"].shape[1], shape, generator=feed.rng).to(target.device)
+                own = torch.arange(len(target), device=target.device)[:, None]
+                words = rows["drawn"][own, at].flatten(0, 1).long()
+                target = rows["drawn_target"][own, at].flatten()
+            answering, right = [], torch.zeros_like(loss)
+            for thought in self._thoughts(words, inner, told, config.halt_steps):
+                right = (thought.logits.argmax(1) == target).float().detach()
+                halting = F.binary_cross_entropy_with_logits(thought.halt, right)
+                answering.append(F.cross_entropy(thought.logits, target) + config.halt_weight * halting)
+            answered = torch.stack(answering).mean()
+        return Step(loss * _SEEING + answered, {**shown, "loss": answered.detach(), "exact": right.mean()})
 
     def assess(self, data: Batch, rows: int) -> dict[str, float]:
         """`loss` and `exact`, the share of questions answered rightly, after all refinement steps."""
@@ -194,21 +216,17 @@ class SceneReasoner(Learner):
         count = max(1, len(target))
         return {"loss": loss / count, "exact": right / count}
 
-    def answer(self, data: Batch, steps: int) -> tuple[Tensor, Tensor | None]:
+    def answer(self, data: Batch, steps: int) -> tuple[Tensor, Tensor]:
         """Logits of the answers [B, A] after so many steps, and the halting value [B]."""
         *_, last = self.thoughts(data, steps)
         return last.logits, last.halt
 
     def thoughts(self, data: Batch, steps: int) -> Iterator[Thought]:
         """Each of so many refinement steps of `words` [B, L] over `latents` [B, P, W] or `image`."""
-        asked = self._asked(data)
-        y, z = self._fresh(len(asked))
-        for _ in range(max(1, steps)):
-            before = y.float().flatten(1)
-            y, z, sure = self._thought(asked, y, z)
-            moved = torch.linalg.vector_norm(y.float().flatten(1) - before, dim=1)
-            length = torch.linalg.vector_norm(before, dim=1).clamp(min=1e-9)
-            yield Thought(self._answers(y), sure, moved / length)
+        latents = self._latents(data)
+        with torch.autocast(latents.device.type, enabled=False):
+            inner, told = self.sight(latents.float())
+            yield from self._thoughts(data["words"], inner, told, steps)
 
     def asked(self, questions: list[str]) -> Tensor:
         """Questions as numbers of words, int64 [B, L] on the CPU; ValueError before it has learned any."""
@@ -216,58 +234,56 @@ class SceneReasoner(Learner):
 
     def seen(self, pictures: Tensor) -> Tensor:
         """The encoder's latents of pictures, uint8 [B, S, S, 3]: [B, P, W]."""
-        parts = [self.encoder(scaled(part)) for part in torch.split(pictures, _BATCH)]
-        return torch.cat(parts)
+        return torch.cat([self.encoder(scaled(part)) for part in torch.split(pictures, _BATCH)])
 
     def answers(self) -> list[str]:
         """The answers it knows, in the order of its logits."""
         return [text for text in _texts(self.known.cpu().numpy()) if text]
 
     def split(self) -> Split:
-        """Matrices of the recursion, the projection and a learning encoder; all else."""
-        maps = [*self.core.networks.named_parameters(), ("project", self.project)]
-        maps += [(name, each) for name, each in self.encoder.named_parameters() if "pos_embed" not in name]
-        inner = {id(each) for _, each in maps if each.ndim == 2}
-        learning = [each for each in self.parameters() if each.requires_grad]
-        return Split(
-            matrices=[each for each in learning if id(each) in inner],
-            others=[each for each in learning if id(each) not in inner],
-        )
+        """Matrices between latents, and of a learning encoder; all else."""
+        plain = ("embed", "meaning", "head", "halt", "reading.order", "reading.ask", "core.y0", "core.z0")
+        tables = ("sight.gain", "sight.place", "sight.tell")
+        found = Split(matrices=[], others=[])
+        for name, each in self.named_parameters():
+            apart = name in (*plain, *tables) or "pos_embed" in name or min(each.shape) <= self.config.cells
+            if each.requires_grad:
+                (found.matrices if each.ndim == 2 and not apart else found.others).append(each)
+        return found
 
     def activation_bytes(self, batch: int) -> int:
-        """As of the reasoner over boards, and some 16 rows for each layer of a learning encoder."""
-        config, core = self.config, self.config.core()
+        """Some 12 numbers of the hidden width for each cell and call, and word; the same of an encoder."""
+        config = self.config
         width = config.hidden * 10 + round(6 * config.hidden * config.expansion)
-        numbers = core.grid.cells * (config.l_cycles + 1) * config.layers * width
+        calls = (config.l_cycles + 1) * config.h_cycles * config.layers * config.halt_steps
+        numbers = config.questions * (config.cells * calls + config.length) * width
+        numbers += PLACES * (6 * config.sight + 4 * config.vision.width)
         if not config.frozen:
             numbers += 16 * config.vision.patches * config.vision.width * config.vision.depth
         return 4 * batch * numbers
 
-    def _fresh(self, rows: int) -> tuple[Tensor, Tensor]:
-        cells, dtype = len(self.places), working_type(self.embed.device)
-        y, z = (each.to(dtype).expand(rows, cells, -1) for each in (self.core.y0, self.core.z0))
-        return y, z
+    def _latents(self, data: Batch) -> Tensor:
+        """[B, P, W]."""
+        return data["latents"] if "latents" in data else self.encoder(scaled(data["image"]))
 
-    def _thought(self, asked: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """One refinement step, its weights cast once; autocast is off inside."""
-        dtype = working_type(self.embed.device)
-        weights = {name: each.to(dtype) for name, each in self.core.named_parameters()}
-        cycles = self.config.h_cycles, self.config.l_cycles
-        with torch.autocast(asked.device.type, enabled=False):
-            found: tuple[Tensor, Tensor, Tensor | None] = functional_call(
-                self.core, weights, (asked.to(dtype), y.to(dtype), z.to(dtype), *cycles)
-            )
-        return found
+    def _thoughts(self, words: Tensor, inner: Tensor, told: Tensor, steps: int) -> Iterator[Thought]:
+        """Refinement steps of words [B * R, L], R questions of each of the pictures of what was seen."""
+        config = self.config
+        beliefs = torch.cat([part.softmax(-1) for part in torch.split(told, list(KINDS), -1)], -1)
+        view = self.core.view(norm(beliefs @ self.meaning + F.linear(inner, self.project)))
+        asked = self.reading(F.embedding(words, self.embed), words_seen(words))
+        y, z = (each.expand(len(asked), -1, -1) for each in (self.core.y0, self.core.z0))
+        for _ in range(max(1, steps)):
+            before = y
+            for _ in range(config.h_cycles):
+                y, z = self.core.cycle(asked, y, z, view, config.l_cycles)
+            halt = F.linear(y.mean(1), self.halt, self.halt_bias).squeeze(-1)
+            yield Thought(F.linear(y.flatten(1), self.head), halt, _moved(before, y))
 
-    def _asked(self, data: Batch) -> Tensor:
-        """Words and patches as one line of latents [B, L + P, D]."""
-        seen = data["latents"].float() if "latents" in data else self.encoder(scaled(data["image"]))
-        seen = F.layer_norm(seen.float(), seen.shape[-1:])
-        words = F.embedding(data["words"], self.embed) * (data["words"] != PAD)[:, :, None]
-        return torch.cat((words, F.linear(seen, self.project).to(words.dtype)), 1) + self.places
-
-    def _answers(self, y: Tensor) -> Tensor:
-        return F.linear(y.mean(1), self.head).float()
+    def _numbers(self, said: list[str]) -> Tensor:
+        """The number of each answer, int64 [N]; -1 of one that it does not know."""
+        numbers = {text: number for number, text in enumerate(self.answers())}
+        return torch.tensor([numbers.get(text, -1) for text in said])
 
     def _listed(self, said: list[str]) -> Tensor:
         """The answers of the training data, in the order of the alphabet, as bytes."""
@@ -297,6 +313,37 @@ def build(options: dict[str, Any], info: DataInfo) -> SceneReasoner:
     if config.vision != jepa.config.vision:
         raise ValueError(f"vision must be that of the encoder: {jepa.config.vision.model_dump()}")
     return SceneReasoner(config, jepa.net.towers.vision)
+
+
+def stands(objects: np.ndarray) -> np.ndarray:
+    """Shape, colour and size in each place, from 1, or 0: uint8 [N, 9, 3] of uint8 [N, M, 5]."""
+    found = np.zeros((len(objects), PLACES, len(KINDS)), np.uint8)
+    rows, which = np.nonzero(objects[..., PRESENT])
+    found[rows, objects[rows, which, CELL]] = objects[rows, which, : len(KINDS)] + 1
+    return found
+
+
+def _drawn(objects: np.ndarray) -> tuple[list[str], list[str]]:
+    """Sixteen questions of each picture, and their answers, picture by picture; each the harder of two."""
+    asked, said = [], []
+    for number in range(_DRAWN):
+        pair = [
+            wordings.questions(Draws("reasoner/question", 2 * number + each, 0, len(objects)), objects)
+            for each in range(2)
+        ]
+        harder = _HARD[pair[1][2]] > _HARD[pair[0][2]]
+        asked.append(_texts(np.where(harder[:, None], pair[1][0], pair[0][0])))
+        said.append(_texts(np.where(harder[:, None], pair[1][1], pair[0][1])))
+    both = [[text for row in zip(*columns, strict=True) for text in row] for columns in (asked, said)]
+    return both[0], both[1]
+
+
+@torch.no_grad()
+def _moved(before: Tensor, after: Tensor) -> Tensor:
+    before, after = before.float().flatten(1), after.float().flatten(1)
+    length = torch.linalg.vector_norm(before, dim=1).clamp(min=1e-9)
+    change: Tensor = torch.linalg.vector_norm(after - before, dim=1) / length
+    return change
 
 
 def _texts(column: np.ndarray) -> list[str]:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from model.suites.conduct import Figure, Subject
 
 _MOST_MODELS = 5  # in one table of 80 columns
-_RECIPES = {"sudoku": "puzzle/sudoku", "maze": "puzzle/maze", "scenes": "image/scenes"}
+_RECIPES = {
+    "questions": "image/scenes",
+    "sudoku": "puzzle/sudoku",
+    "maze": "puzzle/maze",
+    "scenes": "image/scenes",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def document(about: Evaluated) -> Document:
     made.sections.append(_figures(about))
     if len(about.subjects) > 1:
         made.sections.append(_compared(about))
-    made.sections.append(_scenes(about) if about.asked.suite == "scenes" else _puzzles(about))
+    made.sections.append(_SECTIONS.get(about.asked.suite, _puzzles)(about))
     made.sections += showing.sections(
         about.subjects[0].learner, _RECIPES[about.asked.suite], about.columns, probes=False
     )
@@ -201,6 +206,32 @@ def _scenes(about: Evaluated) -> Section:
     for attribute, table in details["confusion"].items():
         section.shows.append(showing.confusion_picture(attribute, table))
     return section
+
+
+def _questions(about: Evaluated) -> Section:
+    section = Section("What it answers, and how sure it is")
+    figures, details = about.figures[0], about.cells[0][0].details
+    names = list(details["topics"])
+    known = [figures[f"exact_{name.replace('-', '_')}"] for name in names]
+    values, blind = [_number(each.mean) for each in known], [details["blind"][name] for name in names]
+    section.says.append(
+        "The red mark is right without the picture: the answer most often right of the same question."
+    )
+    title = "Questions answered rightly, by topic"
+    image = chart.bars(
+        title, names, values, [each.spread for each in known], ("without the picture", blind), 1.0
+    )
+    tails = [f"({each:.3f})" for each in blind]
+    section.shows.append(Picture("by-topic", title, image, terminal.bars(names, values, 1.0, tails)))
+    section.says.append(
+        "How sure it is becomes a probability by a map fitted on half of the rows; of the other half:"
+    )
+    rows = [[f"{said:.3f}", f"{right:.3f}", f"{count:,}"] for said, right, count in details["reliability"]]
+    section.shows.append(Table(["probability said", "share right", "questions"], rows))
+    return section
+
+
+_SECTIONS = {"scenes": _scenes, "questions": _questions}
 
 
 def _called(about: Evaluated) -> list[str]:

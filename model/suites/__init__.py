@@ -1,4 +1,4 @@
-"""What an evaluation measures: one suite for scenes, one for puzzles.
+"""What an evaluation measures: suites for scenes, for questions about them, and for puzzles.
 
 A suite takes a learner that was restored from a checkpoint, held-out rows and a seed, and gives numbers; the
 same three give the same numbers. It knows nothing of run folders.

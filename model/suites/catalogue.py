@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from datagen.scenes.words import TOPICS
+
 SAYS = {
-    "exact": "puzzles solved whole, after as many refinement steps as in training",
+    "exact": "puzzles or questions answered rightly, after as many refinement steps as in training",
     "cells": "cells filled in rightly, of those that had to be",
-    "exact_first_step": "puzzles solved at the first refinement step",
-    "exact_more_steps": "puzzles solved with more refinement steps than in training",
+    "exact_first_step": "the same after the first refinement step",
+    "exact_more_steps": "the same after more refinement steps than in training",
     "exact_rollouts": "puzzles solved by the noisy rollout the model is surest of",
     "halt_auroc": "does it know which answers are right? 0.5: no, 1: always",
     "halt_brier": "squared error of how sure it is; less is better",
     "halt_calibration_error": "distance of how sure it is from how often it is right; less is better",
+    "blind": "right by the answer most often right of a question, without the picture: the control",
+    "over_blind": "what seeing the picture added",
+    "exact_kept": "right among the four in five that it is surest of",
+    "sure_calibration_error": "distance of how sure it is, once fitted, from how often it is right; 15 bins",
+    "sure_auroc": "does it know which answers are right? 0.5: no, 1: always",
     "probe_mean": "mean of the five probes",
     "probe_count": "number of objects, read by a line from the image's latent",
     "probe_shape": "the first object's shape, read likewise",
@@ -43,4 +50,8 @@ def says(name: str) -> str:
     for start, text in (("exact_guesses_", "guesses of a solver"), ("exact_length_", "cells of path")):
         if name.startswith(start):
             return f"puzzles solved, of those with {name.removeprefix(start).replace('_', ' ')} {text}"
+    if name.removeprefix("exact_").replace("_", "-") in TOPICS:
+        return (
+            f"answered rightly, of the questions of the topic {name.removeprefix('exact_').replace('_', '-')}"
+        )
     return SAYS.get(name, "")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from model.baseline import Baseline
 from model.errors import UnfitData
 from model.learner import Columns, Learner
 from model.report.evaluation import Evaluated
-from model.suites import Measured, seeing, solving
+from model.suites import Measured, asking, seeing, solving
 from model.suites import request as requests
 from model.suites.request import Request
 
@@ -37,9 +37,17 @@ _LEAST_LEFT = 256  # rows: with fewer, retrieval has too few scenes and a share 
 _MOST_CELL = 64 * 1024 * 1024
 _NEEDS = {
     "scenes": ("image", "caption", "objects", "count", "key"),
+    "questions": ("image", "question", "answer", "topic", "key"),
     "sudoku": ("question", "answer", "key"),
     "maze": ("question", "answer", "key"),
 }
+_KINDS: Mapping[str, Callable[[Learner], Learner]] = {
+    "scenes": seeing.jepa,
+    "questions": asking.reasoner,
+    "sudoku": solving.hrm,
+    "maze": solving.hrm,
+}
+"""What gives back a learner that the suite can measure, and refuses another."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ def unseen(columns: Columns, subjects: Sequence[Subject], content: str) -> tuple
 def _subject(asked: Request, number: int, device: torch.device) -> Subject:
     folder = Path(asked.models[number])
     learner, meta = learners.restore(folder, device)
-    (seeing.jepa if asked.suite == "scenes" else solving.hrm)(learner)  # of the right kind, before any work
+    _KINDS[asked.suite](learner)  # of the right kind, before any work
     called = asked.names[number] if asked.names else f"{meta.learner} {folder.name}"
     if len(asked.models) > 1 and not asked.names:
         called = f"{number + 1}: {called}"
@@ -190,7 +198,8 @@ def _cells(
 
 def _measure(asked: Request, subject: Subject, columns: Columns, seed: int) -> Measured:
     if asked.suite != "scenes":
-        return solving.measure(subject.learner, columns, seed, asked.wanted)
+        measure = asking.measure if asked.suite == "questions" else solving.measure
+        return measure(subject.learner, columns, seed, asked.wanted)
     meta = subject.meta
     control = learners.build(meta.learner, meta.config["model"], meta.info(), seed)
     device = next(subject.learner.parameters()).device

@@ -14,7 +14,7 @@ from model.suites import Options
 
 REQUEST = "request.json"
 MAX_BYTES = 1024 * 1024
-Suite = Literal["scenes", "sudoku", "maze"]
+Suite = Literal["scenes", "questions", "sudoku", "maze"]
 _SHOWN = 3  # problems named in one line
 
 

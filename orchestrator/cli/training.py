@@ -86,7 +86,9 @@ def train(
 
 
 def evaluate(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="scenes, sudoku or maze.")] = None,
+    suite: Annotated[
+        str | None, typer.Argument(metavar="[SUITE]", help="scenes, questions, sudoku or maze.")
+    ] = None,
     model: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="A checkpoint, or a run's folder; several are compared."),
@@ -118,7 +120,7 @@ def evaluate(
     if resume:
         where, request = _resumed(run, "suite", [suite, model, data, rows, baseline])
     elif suite is None:
-        raise Wrong("name a suite: scenes, sudoku or maze")
+        raise Wrong("name a suite: scenes, questions, sudoku or maze")
     else:
         from orchestrator.cli.following import fresh
 

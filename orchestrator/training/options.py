@@ -78,7 +78,7 @@ class EvalOptions(Options):
     """What an `eval` ticket's `with` holds."""
 
     suite: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$", examples=["sudoku"])]
-    """What is measured: scenes, sudoku, maze, or a suite that a later version brings."""
+    """What is measured: scenes, questions, sudoku, maze, or a suite that a later version brings."""
     model: Annotated[
         TicketId | Annotated[list[TicketId], Field(min_length=1, max_length=16)],
         Field(examples=["TICKET-002"]),

@@ -163,7 +163,7 @@ def test_a_run_that_fails_is_told_in_one_line_and_by_its_exit_code(
         (["train", "tiny.yaml", "--data", "rows", "--time", "fast"], "expected a duration"),
         (["train", "tiny.yaml", "--data", "rows", "--device", "tpu"], "auto, cpu, cuda or mps"),
         (["train", "--run", "rows", "--resume"], "holds no run"),
-        (["eval"], "scenes, sudoku or maze"),
+        (["eval"], "scenes, questions, sudoku or maze"),
         (["eval", "sudoku", "--data", "rows"], "--model DIR"),
         (["eval", "sudoku", "--data", "rows", "--model", "rows"], "no trained model in rows"),
     ],
