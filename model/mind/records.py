@@ -158,13 +158,17 @@ def _wrong(body: object, name: str) -> str:
         return "a digest in it is none"
     if len(body["lessons"]) > MOST_LESSONS:
         return f"it has more than {MOST_LESSONS} lessons"
-    wanted = {"question", "answer", "core", "at"}
-    for lesson in body["lessons"]:
-        if (
-            not isinstance(lesson, dict)
-            or lesson.keys() != wanted
-            or not isinstance(lesson["question"], dict)
-        ):
-            return "one of its lessons is none"
+    if not all(_is_lesson(each) for each in body["lessons"]):
+        return "one of its lessons is none"
     right = body["learned"].get("right", 0)
     return "" if isinstance(right, int) and right >= 0 else "what it learned can't be right"
+
+
+def _is_lesson(body: object) -> bool:
+    return (
+        isinstance(body, dict)
+        and body.keys() - {"kind"} == {"question", "answer", "core", "at"}
+        and isinstance(body["question"], dict)
+        and isinstance(body["core"], str)
+        and type(body["at"]) is int
+    )
