@@ -92,7 +92,7 @@ async def test_an_altered_checkpoint_is_refused_with_its_reason(cockpit: Any, tm
     async with cockpit(tmp_path, size=(160, 40)) as driver:
         await listed(driver)
         await driver.press("enter", "y")
-        await driver.settle(lambda: "was altered" in driver.text())
+        await driver.settle(lambda: "was altered" in getattr(driver.app.context.said, "text", ""))
     assert steps(folder) == [100, 200, 300] and not told(tmp_path)
 
 

@@ -129,7 +129,7 @@ def _corrected(page: Page, bench: Bench, core: str) -> None:
     else:
         page.item(look.g.cross, "failed", "the mind does not say that the core is unchanged: w shows it")
     told = f"{found.memory.right} of {_some(found.memory.lessons, 'lesson')} right"
-    page.item(look.g.dot, "muted", f"{found.memory.name}: {told}; u undoes it")
+    page.item(look.g.dot, "muted", f"{found.memory.name}: {told}; u: undo")
     if found.proposed:
         page.item(look.g.warn, "review", f"It recurs: {found.proposed} proposes it for the core (4: Inbox)")
     page.gap()
