@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.hrm.learner import HrmLearner
+from model.hrm.trace import Trace
 from model.hrm.trace import trace as traced
 from model.part import Answer, Cycle, Part, Question, Task
 
@@ -40,14 +41,19 @@ class BoardPart(Part):
     def _answers(self, asked: Tensor, steps: int, trace: bool) -> list[Answer]:
         config = self.learner.config
         steps = steps or config.steps
-        refined = self.learner.solve(asked, steps)
-        odds = refined.logits.softmax(-1)
+        if trace:  # its last cycle is the answer
+            seen = traced(self.learner, asked, steps)
+            logits, halt = seen.logits, seen.halt[-1] if seen.halt.isfinite().all() else None
+            cycles = self._cycles(seen)
+        else:
+            refined = self.learner.solve(asked, steps)
+            logits, halt, cycles = refined.logits, refined.halt, [()] * len(asked)
+        odds = logits.softmax(-1)
         sure, said = odds.max(-1)
         if config.loss_on == "blanks":  # of the other cells nothing was learned: they stay as they are
             given = asked != (config.blank or 0)
             said, sure = torch.where(given, asked, said), sure.masked_fill(given, 1.0)
-        value = refined.halt if refined.halt is not None else whole(sure)
-        cycles = self._cycles(asked, steps) if trace else [()] * len(asked)
+        value = halt if halt is not None else whole(sure)
         return [
             Answer(each.astype(np.int64), float(odd), doubts=1 - part.astype(np.float64), cycles=went)
             for each, odd, part, went in zip(
@@ -55,9 +61,8 @@ class BoardPart(Part):
             )
         ]
 
-    def _cycles(self, asked: Tensor, steps: int) -> list[tuple[Cycle, ...]]:
+    def _cycles(self, seen: Trace) -> list[tuple[Cycle, ...]]:
         """The cycles of each board."""
-        seen = traced(self.learner, asked, steps)
         said, halts = seen.answers.cpu().tolist(), seen.halt.sigmoid().tolist()
         changes, doubts = seen.y_change.tolist(), seen.doubt.tolist()
         return [
@@ -70,7 +75,7 @@ class BoardPart(Part):
                 )
                 for at in range(len(said))
             )
-            for row in range(len(asked))
+            for row in range(len(said[0]))
         ]
 
     def board(self, question: Question) -> np.ndarray:

@@ -20,6 +20,7 @@ class Trace:
     halt: Tensor  # float [C, B]: log-odds that the answer is right; NaN where halting is ablated
     doubt: Tensor  # float [C, B]: 1 - the mean probability of the cells' answers
     cycles_a_step: int
+    logits: Tensor  # float [B, N, V]: after the last cycle
 
     @property
     def agreement(self) -> Tensor:
@@ -42,15 +43,16 @@ def trace(learner: HrmLearner, question: Tensor, steps: int) -> Trace:
         parts = [_columns(learner, weights, question[rows], steps) for rows, weights in ways]
     back = torch.cat([rows for rows, _ in ways]).argsort()
     answers, y_change, z_change, halts, doubt = (
-        torch.cat(column, 1)[:, back] for column in zip(*parts, strict=True)
+        torch.cat(column, 1)[:, back] for column in zip(*(columns for columns, _ in parts), strict=True)
     )
-    return Trace(answers, y_change, z_change, halts, doubt, high)
+    logits = torch.cat([last for _, last in parts])[back]
+    return Trace(answers, y_change, z_change, halts, doubt, high, logits)
 
 
 def _columns(
     learner: HrmLearner, weights: dict[str, Tensor], question: Tensor, steps: int
-) -> tuple[Tensor, ...]:
-    """The fields of a trace, of questions that are answered with these weights."""
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The columns of a trace, of questions that are answered with these weights; and the last logits."""
     high, low = learner.config.cycles(1.0)
     rows: list[tuple[Tensor, ...]] = []
     y, z = learner.fresh(len(question))
@@ -62,7 +64,7 @@ def _columns(
         moved = _change(y, refined.y), _change(z, refined.z)
         rows.append((refined.logits.argmax(-1), *moved, halt, 1 - sure))
         y, z = refined.y, refined.z
-    return tuple(torch.stack(column) for column in zip(*rows, strict=True))
+    return tuple(torch.stack(column) for column in zip(*rows, strict=True)), refined.logits
 
 
 def _change(before: Tensor, after: Tensor) -> Tensor:

@@ -76,8 +76,8 @@ def test_a_model_that_stays_with_its_answer_is_consistent_and_a_wavering_one_is_
     seen = trace(one, questions(2), 2)
     still = seen.answers[:1].expand_as(seen.answers)
     wavering = torch.stack([still[0], still[0] + 1, still[0], still[0] + 1])
-    assert type(seen)(still, *_rest(seen), 2).consistency.tolist() == [1.0, 1.0]
-    assert type(seen)(wavering, *_rest(seen), 2).consistency.tolist() == [0.0, 0.0]
+    assert type(seen)(still, *_rest(seen), 2, seen.logits).consistency.tolist() == [1.0, 1.0]
+    assert type(seen)(wavering, *_rest(seen), 2, seen.logits).consistency.tolist() == [0.0, 0.0]
 
 
 def test_where_halting_is_ablated_the_trace_says_that_it_does_not_know() -> None:
