@@ -256,13 +256,14 @@ class Memories:
         return Lesson(question, request.answer(told["answer"], opened.task, cells))
 
     def _fresh(self, name: str, opened: Opened) -> Record:
+        assert opened.part is not None
         if name in self._broken:
             raise MindRefused("memory", self._broken[name][1])
         return Record(
             name=name,
             part=opened.name,
             core=self._core.digest,
-            method=methods.default(opened.task),
+            method=methods.default(opened.part.task),
             on=True,
             lessons=(),
             learned={},

@@ -16,7 +16,7 @@ import numpy as np
 
 from model.hrm.board_part import BoardPart
 from model.hrm.scene_part import ScenePart
-from model.part import Answer, Cycle, Part, Question
+from model.part import Answer, Cycle, Memory, Part, Question
 from model.reflect.variants import Variant, agreement, of_board, of_scene, shape_of
 
 VARIANTS = 3
@@ -63,7 +63,7 @@ def look(
         vary: how; None asks no variants.
         trace: whether the cycles are looked at.
     """
-    variants = [vary(each) if vary else [] for each in questions]
+    variants = _claimed(part, [vary(each) if vary else [] for each in questions])
     dressed = [each.question for row in variants for each in row]
     if trace:  # its cycles are gone through one by one, so it is asked apart
         traced, rest = part.answer(questions, trace=True), part.answer(dressed) if dressed else []
@@ -85,6 +85,15 @@ def look(
             )
         )
     return found
+
+
+def _claimed(part: Part, variants: list[list[Variant]]) -> list[list[Variant]]:
+    """Of a memory, those that it claims as its own too: to the others it has nothing to say."""
+    every = [each for row in variants for each in row]
+    if not isinstance(part, Memory) or not every:
+        return variants
+    own = iter(part.claims([each.question for each in every]))
+    return [[each for each in row if next(own)] for row in variants]
 
 
 def over_cycles(cycles: Sequence[Cycle]) -> float:

@@ -142,7 +142,7 @@ def memory(
         raise Wrong(f"which one? `jetbox lab memory {op} NAME`")
     if op == "copy" and not to:
         raise Wrong(f"under which name? `jetbox lab memory copy {name} TO`")
-    fields = {"name": name} if op != "list" else {}
+    fields: dict[str, Any] = {"name": name} if op != "list" else {}
     if op == "copy":
         fields["to"] = to
     with _mind() as mind:
