@@ -201,4 +201,4 @@ class BoardEpisodes(BoardMemory):
         return self.adapted.keys is not None
 
     def _store(self, keys: Tensor, digits: Tensor) -> None:
-        self.adapted.keys, self.adapted.digits = keys, digits
+        self.adapted.keys, self.adapted.digits, self.adapted.over = keys, digits, {}

@@ -38,12 +38,22 @@ class Adapted(HrmLearner):
     def __init__(self, core: HrmLearner) -> None:
         nn.Module.__init__(self)
         self.config, self.net, self._token = core.config, core.net, core._token
-        self.over: dict[str, Tensor] = {}
+        self._over: dict[str, Tensor] = {}
+        self._last: tuple[bytes, int, rules.Tried] | None = None
         self.rename = True
+
+    @property
+    def over(self) -> dict[str, Tensor]:
+        """The weights and buffers in place of the core's, by name."""
+        return self._over
+
+    @over.setter
+    def over(self, over: dict[str, Tensor]) -> None:
+        self._over, self._last = over, None
 
     def weights(self) -> dict[str, Tensor]:
         """The core's, and over them what was learned."""
-        return super().weights() | self.over
+        return super().weights() | self._over
 
     def ways(self, question: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
         """One way: the memory's."""
@@ -54,8 +64,12 @@ class Adapted(HrmLearner):
         return self.tried(question, steps).refined
 
     def tried(self, question: Tensor, steps: int) -> rules.Tried:
-        """All forms of each question."""
-        return rules.tried(self, self.weights(), question, steps, rename=self.rename)
+        """All forms of each question; the last ones are kept, as claims come before answers."""
+        key = question.cpu().numpy().tobytes()
+        if self._last is None or self._last[:2] != (key, steps):
+            found = rules.tried(self, self.weights(), question, steps, rename=self.rename)
+            self._last = key, steps, found
+        return self._last[2]
 
 
 class BoardMemory(Memory):
@@ -113,15 +127,17 @@ class BoardMemory(Memory):
             return known
         cells = np.stack(boards)
         asked, steps = torch.from_numpy(cells), self.learner.config.steps
+
+        def theirs(board: Tensor) -> Tensor:
+            weights = self.learner.weights()
+            return rules.tried(self.learner, weights, board, steps, rename=self.adapted.rename).share
+
         found: list[bool] = []
         with torch.no_grad():
             for start in range(0, len(asked), BATCH):
                 part = asked[start : start + BATCH]
-                mine = self.adapted.tried(part, steps).share
-                theirs = rules.tried(
-                    self.learner, self.learner.weights(), part, steps, rename=self.adapted.rename
-                ).share
-                found += rules.choose([theirs, mine]).bool().tolist()
+                tries = [theirs, lambda board: self.adapted.tried(board, steps).share]
+                found += rules.choose(tries, part).bool().tolist()
         return [own or one for own, one in zip(known, found, strict=True)]
 
     @property

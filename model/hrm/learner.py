@@ -8,6 +8,7 @@ a puzzle is supervised at every refinement, and gradients never reach further ba
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -128,13 +129,16 @@ class HrmLearner(Learner):
             return [(every, weights)]
         under = [weights]
         under += [weights | rules.wired(self.net, each.units, each.kinds) for each in self.config.rules]
-        tried = [rules.tried(self, each, question, self.config.steps).share for each in under]
-        chosen = rules.choose(tried)
+        tries = [partial(self._share, each) for each in under]
+        chosen = rules.choose(tries, question)
         return [
             (every[chosen == number], each)
             for number, each in enumerate(under)
             if bool((chosen == number).any())
         ]
+
+    def _share(self, weights: dict[str, Tensor], question: Tensor) -> Tensor:
+        return rules.tried(self, weights, question, self.config.steps).share
 
     def fresh(self, rows: int) -> tuple[Tensor, Tensor]:
         """The latents before the first step, y and z, each [rows, cells, hidden]."""

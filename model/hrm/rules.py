@@ -6,7 +6,7 @@ Under another it has none, which the halting value says, or several, and then th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMS = 8
 LEAD = 0.2  # of 8 forms two more must agree: at 0.01 one old board in a hundred was taken, at 0.2 one in 250
+CERTAIN = 6.0  # log-odds from which a form is done: at 0 they end at once, and 2 % of the answers are wrong
 _NOISE = 1.0  # of the latents' deviation, where digits have meanings of their own
 
 
@@ -82,10 +83,28 @@ def tried(
         for at, each in enumerate((y, z))
     )
     asked = order[:, question.long()].flatten(0, 1)  # [K * B, N]
-    for _ in range(max(1, steps)):
-        refined = learner.refine(dict(weights), asked, y, z, config.cycles(1.0))
-        y, z = refined.y, refined.z
+    refined = learner.refine(dict(weights), asked, y, z, config.cycles(1.0))
+    for _ in range(1, steps):
+        open_ = (
+            torch.ones_like(asked[:, 0], dtype=torch.bool)
+            if refined.halt is None
+            else refined.halt <= CERTAIN
+        )
+        if not bool(open_.any()):
+            break
+        after = learner.refine(dict(weights), asked, refined.y, refined.z, config.cycles(1.0))
+        refined = _where(open_, after, refined)  # a form that is sure stays as it is
     return _chosen(refined, order, rows)
+
+
+def _where(rows: Tensor, one: Refined, other: Refined) -> Refined:
+    """Of one in these rows, bool [B], of the other in the rest."""
+    wide = rows[:, None, None]
+    halt = None
+    if one.halt is not None and other.halt is not None:
+        halt = torch.where(rows, one.halt, other.halt)
+    y, z = torch.where(wide, one.y, other.y), torch.where(wide, one.z, other.z)
+    return Refined(y, z, torch.where(wide, one.logits, other.logits), halt)
 
 
 def _chosen(refined: Refined, order: Tensor, rows: int) -> Tried:
@@ -106,8 +125,17 @@ def _chosen(refined: Refined, order: Tensor, rows: int) -> Tried:
     return Tried(Refined(y, z, logits[at], halt[at]), agreed[at])
 
 
-def choose(shares: Sequence[Tensor]) -> Tensor:
-    """Which rule each board follows, int64 [B], of the shares [B] of each: the first unless another leads."""
-    first, others = shares[0], torch.stack(list(shares[1:]))
-    lead, best = (others - first).max(0)
-    return torch.where(lead > LEAD, best + 1, 0)
+def choose(tries: Sequence[Callable[[Tensor], Tensor]], question: Tensor) -> Tensor:
+    """Which rule each board [B, N] follows, int64 [B]: the first, unless another leads.
+
+    `tries` give the share of each rule; where the first leaves no room to lead, the others are not asked.
+    """
+    first = tries[0](question)
+    chosen, best = torch.zeros_like(first, dtype=torch.int64), first + LEAD
+    rows = (best < 1).nonzero().squeeze(1)
+    for number, each in enumerate(tries[1:], 1):
+        if len(rows):
+            share = each(question[rows])
+            leads = share > best[rows]
+            best[rows[leads]], chosen[rows[leads]] = share[leads], number
+    return chosen
