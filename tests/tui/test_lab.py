@@ -259,9 +259,9 @@ async def test_a_correction_shows_before_and_after_and_that_the_core_is_unchange
         await press(driver, "enter")
         text = driver.text()
         assert "Corrected" in text and f"{before} -> grelk" in text
-        assert f"core unchanged ({scripted_mind.CORE[:12]})" in text and "learned in 10 ms" in text
+        assert f"core unchanged ({scripted_mind.CORE[:12]})" in text and "in 10 ms" in text
         assert "1 of 1 lesson right" in text and "by the memory default" in text
-        assert "It recurs" not in text
+        assert "It recurs" not in text and "As you said" in text
 
 
 async def test_a_board_is_corrected_in_its_cells(cockpit: Any, tmp_path: Path) -> None:

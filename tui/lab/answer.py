@@ -78,11 +78,12 @@ def _said(page: Page, bench: Bench, found: Answer) -> None:
         page.item("?", "waiting", f"{bench.doubtful} of {bench.part.cells} cells are doubtful")
     right = bench.right
     if right:
-        page.item(look.g.tick, "landed", "As the example has it")
+        page.item(look.g.tick, "landed", "As you said" if bench.taught else "As the example has it")
     elif right is not None:
         missed = len(bench.missed(found.said))
         told = f"{_some(missed, 'cell')} differ" if missed else str(bench.truth)
-        page.item(look.g.cross, "failed", f"Not as the example has it: {told}")
+        who = "you said" if bench.taught else "the example has it"
+        page.item(look.g.cross, "failed", f"Not as {who}: {told}")
 
 
 def _together(page: Page, found: Answer) -> None:
@@ -123,7 +124,7 @@ def _corrected(page: Page, bench: Bench, core: str) -> None:
     chances = [
         percent(each.probability) if each.probability is not None else look.g.dash for each in (before, after)
     ]
-    page.text(f"before {chances[0]}, after {chances[1]}; learned in {_seconds(found.seconds)}", "muted")
+    page.text(f"before {chances[0]}, after {chances[1]}; in {_seconds(found.seconds)}", "muted")
     if found.unchanged:
         page.item(look.g.tick, "landed", f"core unchanged ({core[:12]})" if core else "core unchanged")
     else:

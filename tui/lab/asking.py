@@ -73,7 +73,10 @@ class Asking(CockpitScreen):
         """The mind is there: keep what lies on the bench for the parts that are still the same."""
         kept = {bench.part: bench for bench in self.benches}
         name = self.bench.part.name if self.bench is not None else ""
-        self.benches = [kept.get(part) or Bench(part) for part in replies.parts(status)]
+        parts = sorted(
+            replies.parts(status), key=lambda part: part.task == "latents"
+        )  # what answers is first
+        self.benches = [kept.get(part) or Bench(part) for part in parts]
         names = [bench.part.name for bench in self.benches]
         self.at = names.index(name) if name in names else 0
         self._take_memories(status)
@@ -182,7 +185,9 @@ class Asking(CockpitScreen):
         name = memory.name if memory is not None else self._fresh_name(bench)
 
         def taken(reply: Mapping[str, Any]) -> None:
-            if bench.take_corrected(reply, asked):  # with what hangs together, which a correction leaves out
+            if bench.take_corrected(
+                reply, asked, right
+            ):  # with what hangs together, which a correction leaves out
                 again = partial(self._take, bench, lambda more: bench.take_answer(more, asked, keep=True))
                 self.talk.ask("reflect", again, partial(self._wrong, bench), **asked)
             self._look_at_memories()

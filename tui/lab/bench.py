@@ -37,7 +37,9 @@ class Bench:
     seed: int = 0
     """Of the example that the question came from; 0: it is one's own."""
     truth: Said | None = None
-    """The true answer, where the question is an example as it came."""
+    """The true answer, where the question is an example as it came, or where it was taught."""
+    taught: bool = False
+    """Whether `truth` is what a person said."""
     answer: Answer | None = None
     corrected: Corrected | None = None
     asked: dict[str, Any] | None = None
@@ -94,7 +96,7 @@ class Bench:
 
     def anew(self) -> None:
         """The question has changed: what was known of the old one is not of this one."""
-        self.seed, self.truth = 0, None
+        self.seed, self.truth, self.taught = 0, None, False
         self.answer = self.corrected = self.asked = None
         self.cycle, self.problem = -1, ""
 
@@ -112,7 +114,7 @@ class Bench:
         self.corrected, self.problem = self.corrected if keep else None, ""
         return True
 
-    def take_corrected(self, reply: Mapping[str, Any], asked: dict[str, Any]) -> bool:
+    def take_corrected(self, reply: Mapping[str, Any], asked: dict[str, Any], right: list[int] | str) -> bool:
         """Take what a correction did; whether its question is still the one on the bench."""
         found = replies.corrected(reply, self.part)
         try:
@@ -121,6 +123,7 @@ class Bench:
         except Unclear:
             return False
         self.corrected, self.answer, self.asked = found, found.after, asked
+        self.truth, self.taught = right if isinstance(right, str) else tuple(right), True
         self.cycle, self.problem = -1, ""
         return True
 

@@ -36,7 +36,7 @@ def marks(look: Look) -> dict[str, tuple[str, str, str]]:
         "filled": ("·" if look.g is not ASCII else "'", "accent", "filled in"),
         "doubtful": ("?", "waiting", "doubtful"),
         "changed": ("*", "review", "changed"),
-        "wrong": (look.g.cross, "failed", "not as it should be"),
+        "wrong": (look.g.cross, "failed", "not so"),
     }
 
 

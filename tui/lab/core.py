@@ -61,7 +61,7 @@ def _version(out: Page, version: Version, answers: str, found: Current) -> None:
         told += f" of the memory {str(made['memory'])[:40]} into {str(made.get('part', ''))[:40]}"
     out.field("made by", told, "muted")
     for name, part in version.parts.items():
-        sure = "" if part.calibration else ", not calibrated"
+        sure = "" if part.calibration or part.task == "latents" else ", not calibrated"
         out.item(look.g.dot, "accent", name, f"{part.task}, {part.learner}{sure}")
 
 
