@@ -19,6 +19,7 @@ import asyncio
 import hmac
 import json
 import secrets
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -182,9 +183,14 @@ class Few:
     def __init__(self, say: Callable[[str], None], most: int = 5, seconds: float = 10.0) -> None:
         self._say, self._most, self._seconds = say, most, seconds
         self._since, self._said, self._kept = -seconds, 0, 0
+        self._lock = threading.Lock()
 
     def __call__(self, line: str) -> bool:
         """Say a line, or keep it back; whether it was said."""
+        with self._lock:
+            return self._one(line)
+
+    def _one(self, line: str) -> bool:
         now = time.monotonic()
         if now - self._since >= self._seconds:
             self._since, self._said = now, 0
@@ -233,7 +239,7 @@ class Guard:
             keys: of this run.
             pages: paths that a browser may open, and the policy (CSP) of each. The first is where a link
                 leads. None: there are no links and no cookies.
-            refused: told of every refusal.
+            refused: told of every refusal, in a thread, before it is answered.
         """
         self._app, self._port, self._keys = app, port, keys
         self._pages = dict(pages or {})
@@ -248,7 +254,7 @@ class Guard:
         verdict = judge(asked, self._port, self._keys, self._pages)
         if verdict.status != 200:
             if verdict.status != 303:
-                self._refused(asked, verdict)
+                await self._tell(asked, verdict)
             if scope["type"] == "websocket":
                 await receive()  # websocket.connect
                 await send({"type": "websocket.close", "code": 1008, "reason": verdict.line})
@@ -263,7 +269,7 @@ class Guard:
     async def _http(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         body, wrong, more = await _body(asked, receive)
         if wrong is not None:
-            self._refused(asked, wrong)
+            await self._tell(asked, wrong)
             await self._answer(wrong, send, receive if more else None)
             return
         policy = next((csp for page, csp in self._pages.items() if is_below(asked.path, [page])), CLOSED)
@@ -289,13 +295,21 @@ class Guard:
             await self._app(scope, once, out)
         except TimeoutError:
             # What was begun can't be ended otherwise than by an error: the server closes the connection.
-            self._refused(asked, Verdict(400, "slow", "an answer was not taken: the connection is closed"))
+            line = "an answer was not taken: the connection is closed"
+            await self._tell(asked, Verdict(400, "slow", line))
             raise
         except Exception as error:
             faults.tell(error)
             if not begun:
                 line = "a fault of Jetbox's: where `jetbox serve` runs it is told"
                 await self._answer(Verdict(503, "internal", line), send, None)
+
+    async def _tell(self, asked: Asked, verdict: Verdict) -> None:
+        """Tell of a refusal, in a thread: whoever is told may write to a disk."""
+        try:
+            await asyncio.to_thread(self._refused, asked, verdict)
+        except Exception as error:  # it is refused all the same
+            faults.tell(error)
 
     async def _answer(self, verdict: Verdict, send: Send, receive: Receive | None) -> None:
         """Say a verdict. What still comes of the body is read for a while, so that the answer is."""

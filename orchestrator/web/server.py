@@ -38,6 +38,7 @@ CONNECTIONS = 128
 HEADERS = 10.0
 """Seconds for the head of a request, from the connection or from the answer before."""
 _QUEUE = 128  # that wait to be taken
+_TRIES = 8  # at a free port
 _IDLE = 5  # seconds that a connection without a request is kept
 _LEAVING = 3  # seconds for requests that are under way when it ends
 
@@ -232,6 +233,21 @@ def listening(port: int) -> Iterator[list[socket.socket]]:
     Raises:
         CannotServe: one of them is taken. The other is not served alone: `localhost` may be either.
     """
+    with contextlib.ExitStack() as stack:
+        for left in reversed(range(_TRIES if port == 0 else 1)):  # a free one may be taken on ::1
+            try:
+                made = _bound(port)
+            except CannotServe:
+                if not left:
+                    raise
+                continue
+            break
+        for each in made:
+            stack.enter_context(each)
+        yield made
+
+
+def _bound(port: int) -> list[socket.socket]:
     made: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
         for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -254,7 +270,8 @@ def listening(port: int) -> Iterator[list[socket.socket]]:
             each.setblocking(False)
             made.append(each)
             port = each.getsockname()[1]
-        yield made
+        stack.pop_all()
+    return made
 
 
 @contextlib.contextmanager

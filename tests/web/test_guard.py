@@ -344,6 +344,28 @@ async def test_a_websocket_is_judged_before_it_is_accepted() -> None:
     assert await connect(*ours, cookie) == "websocket.accept" and seen == ["/lab/ws"]
 
 
+async def test_what_is_refused_is_refused_whether_or_not_it_can_be_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(asked: Asked, verdict: guard.Verdict) -> None:
+        raise OSError("no room")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("nobody gets here")
+
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/core", "headers": [(b"host", b"evil.example")]}
+    await Guard(app, PORT, Keys(), refused=broken)(scope, receive, send)
+    assert said[0]["status"] == 403 and "no room" in capsys.readouterr().err
+
+
 # The run ----------------------------------------------------------------------------------------------
 
 
@@ -380,6 +402,25 @@ def test_nothing_is_listened_on_but_the_loopback(api: Served) -> None:
         with socket.socket(family) as line:
             line.settimeout(5)
             line.connect((name, api.port))
+
+
+def test_a_free_port_is_free_on_every_name_of_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    bound = server._bound
+
+    def taken_at_first(port: int) -> list[socket.socket]:
+        tried.append(port)
+        if len(tried) < 3:
+            raise server.CannotServe("port 40000 of ::1 is taken by another program")
+        return bound(port)
+
+    monkeypatch.setattr(server, "_bound", taken_at_first)
+    with server.listening(0) as made:
+        assert tried == [0, 0, 0] and made[0].getsockname()[0] == "127.0.0.1"
+        assert len({line.getsockname()[1] for line in made}) == 1
+    tried.clear()
+    with pytest.raises(server.CannotServe, match="is taken"), server.listening(8721):
+        raise AssertionError
 
 
 def test_a_second_one_says_so_and_a_port_that_is_taken_too(tmp_path: Path) -> None:
