@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import output
 from orchestrator.cli.look import Json
-from orchestrator.cli.output import Failed, complain, line
+from orchestrator.cli.output import Failed, Wrong, complain, line
 
 if TYPE_CHECKING:
     from orchestrator.web.server import Serving
@@ -25,7 +25,7 @@ def serve(
     Prints the address and the token of this run, once; the token lies in `.jetbox/serve.token` as long as it
     runs. Ctrl-C ends it. It needs the extra `api`. Nothing can be approved by it.
 
-    --page and --cockpit need the extra `web`, and print a link for one browser, once. In the cockpit keys
+    --page or --cockpit needs the extra `web`, and prints a link for one browser, once. In the cockpit keys
     approve, there as in a terminal: whoever opens the link is taken for you.
 
     Example:
@@ -36,6 +36,8 @@ def serve(
     from orchestrator.extras import IN_BROWSER, PAGE, WEB, lacking
     from orchestrator.workspaces import set_up
 
+    if page and cockpit:  # they would be one origin, where a script of the one reaches the other
+        raise Wrong("--page or --cockpit: what runs in the page must not press keys in the cockpit")
     workspace = here()
     if missing := lacking(WEB, "`jetbox serve`", "api"):
         raise Failed(missing)
@@ -56,8 +58,6 @@ def serve(
             line(f"  token file {found.token_file} (gone when this ends)")
             if found.link:
                 line(f"  link       {found.link} (for one browser, once)")
-            if page and cockpit:
-                line(f"  cockpit    {found.address}/cockpit/ in the same browser, then")
             line("Ctrl-C ends it")
         print(end="", flush=True)
 

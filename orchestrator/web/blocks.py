@@ -292,20 +292,28 @@ def _encode(gradio: Any, bench: Bench, call: Any) -> None:
 
 
 def _memories(gradio: Any, bench: Bench, call: Any, tab: Any) -> None:
-    line = gradio.Textbox(show_label=False, interactive=False, container=False, elem_id="switched")
+    line = gradio.Textbox(
+        show_label=False, interactive=False, container=False, visible=False, elem_id="switched"
+    )
     rows = _table(gradio, proposed.MEMORIES)
     name = gradio.Textbox(label="Memory", elem_id="memory-name")
     with gradio.Row():
         for op in ("on", "off"):
             button = gradio.Button(f"Switch {op}", elem_id=f"memory-{op}")
-            call(button.click, functools.partial(bench.switch, op=op), name, [line, rows])
-    call(tab.select, bench.memories, None, [line, rows])
+            switch = functools.partial(bench.switch, op=op)
+            call(button.click, lambda name, switch=switch: _shown(gradio, switch(name)), name, [line, rows])
+    call(tab.select, lambda: _shown(gradio, bench.memories()), None, [line, rows])
 
 
 def _traces(gradio: Any, bench: Bench, call: Any, tab: Any) -> None:
-    line = gradio.Textbox(show_label=False, interactive=False, container=False)
+    line = gradio.Textbox(show_label=False, interactive=False, container=False, visible=False)
     rows = _table(gradio, proposed.TRACES)
-    call(tab.select, bench.traces, None, [line, rows])
+    call(tab.select, lambda: _shown(gradio, bench.traces()), None, [line, rows])
+
+
+def _shown(gradio: Any, said: tuple[str, list[list[str]]]) -> tuple[Any, list[list[str]]]:
+    """A line, where there is one, and rows."""
+    return gradio.update(value=said[0], visible=bool(said[0])), said[1]
 
 
 def _table(gradio: Any, names: list[str]) -> Any:

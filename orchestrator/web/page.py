@@ -4,7 +4,7 @@ Guarantees:
 - It loads nothing from anywhere but this server: the first document is ours, the fonts are the machine's own,
   and the policy of the page (CSP) has the browser refuse the rest. What Gradio would call home with is off,
   and whoever serves has this process reach nothing (`reach.guard`).
-- Of Gradio's some eighty routes those that the page needs are open (`Only`), and a call holds plain values
+- Of Gradio's some sixty routes those that the page needs are open (`Only`), and a call holds plain values
   alone: no upload, no file, no proxy, nothing that is fetched.
 - It approves nothing. Proposals are shown; they are answered in the cockpit or with `jetbox approve`.
 - What the mind says is shown as plain text, or as an image in which nothing runs.

@@ -1,4 +1,8 @@
-"""Which pages a browser gets beside the API: none, unless they are asked for."""
+"""Which pages a browser gets beside the API: none, the page to try the models on, or the cockpit.
+
+Never both: they would be one origin, where a script of the one reaches the other, and in the cockpit keys
+approve.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +19,15 @@ class NoPage(RuntimeError):
 
 
 def mounted(page: bool, cockpit: bool) -> Mount | None:
-    """What adds the pages that are wanted to an application, and loads their libraries; None for none."""
-    if not page and not cockpit:
-        return None
+    """What adds the page that is wanted to an application, and loads its libraries; None for none."""
+    if page and cockpit:
+        raise ValueError("the page and the cockpit are never served together")
+    if page:
+        from orchestrator.web.page import mount
 
-    def mount(app: Any, desk: Desk) -> Mapping[str, str]:
-        found: dict[str, str] = {}
-        if page:
-            from orchestrator.web import page as lab
+        return mount
+    if cockpit:
+        from orchestrator.web.browser import mount
 
-            found |= lab.mount(app, desk)
-        if cockpit:
-            from orchestrator.web import browser
-
-            found |= browser.mount(app, desk)
-        return found
-
-    return mount
+        return mount
+    return None

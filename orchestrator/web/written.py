@@ -183,9 +183,13 @@ def scene_lines(given: object) -> str:
 
 
 def share(said: object) -> str:
-    """A number from 0 to 1 as a percentage."""
+    """A number from 0 to 1 as a percentage; certainty alone is called so."""
     found = number(said)
-    return "not known" if found is None else f"{found:.0%}"
+    if found is None:
+        return "not known"
+    if 0 < found < 0.005 or 0.995 <= found < 1:
+        return "under 1%" if found < 0.5 else "over 99%"
+    return f"{found:.0%}"
 
 
 def answer(reply: Mapping[str, Any], part: Part) -> str:

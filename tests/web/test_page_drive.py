@@ -76,6 +76,19 @@ def test_a_question_is_asked_reflected_on_and_corrected(tab: browsing.Tab) -> No
     tab.until(f"{held('answer')}.includes('by default')")
 
 
+def test_a_memory_is_switched_off_and_on(tab: browsing.Tab) -> None:
+    tab.tab("Memories")
+    tab.until("document.body.innerText.includes('lessons')")
+    tab.fill("#memory-name textarea, #memory-name input", "default")
+    for op in ("off", "on"):
+        tab.click(f"#memory-{op}")
+        tab.until(f"{held('switched')} == 'default is {op}.'")
+    tab.fill("#memory-name textarea, #memory-name input", "<b>nobody</b>")
+    tab.click("#memory-on")
+    tab.until(f"{held('switched')}.includes('there is no memory')")
+    tab.tab("Ask")
+
+
 def test_what_the_mind_says_is_text_and_never_runs(tab: browsing.Tab) -> None:
     tab.choose("#part input", "scenes")
     tab.until("!!document.querySelector('#question input, #question textarea')")

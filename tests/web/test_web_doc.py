@@ -105,3 +105,11 @@ def test_without_the_extra_there_is_one_clear_line(
     assert said.err.splitlines() == [
         f"jetbox: `jetbox serve {flag}` needs {missing}: pip install 'jetbox[web]'"
     ]
+
+
+def test_the_page_and_the_cockpit_are_never_one_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace(tmp_path / "project").root)
+    assert run(["serve", "--page", "--cockpit"]) == 2
+    assert "must not press keys" in capsys.readouterr().err
