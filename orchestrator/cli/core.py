@@ -298,6 +298,5 @@ def _made(version: Version) -> str:
 
 def _sure(calibration: Any) -> str:
     """How far the part's certainty can be believed, in a word."""
-    measured = calibration.get("measured") if calibration else None
-    error = measured.get("ece") if isinstance(measured, dict) else None
+    error = calibration.get("ece") if calibration else None
     return f"off by {error:.1%}" if isinstance(error, int | float) else "not measured"

@@ -40,6 +40,8 @@ class Memory:
     """Of each lesson its kind in a word, and when it was given (ms; 0 where that is not known)."""
     lessons_digest: str
     folder: Path
+    right: int = 0
+    """Of its lessons, those that it answers rightly, as it says."""
 
     @property
     def file(self) -> str:
@@ -95,12 +97,16 @@ def _read(where: Path, name: str) -> Memory:
         lessons = tuple(_lessons(body["lessons"], str(body["part"])))
         rest = {key: value for key, value in body.items() if key not in ("on", "generation")}
         whole, taught = digest(rest), digest(body["lessons"])
+        learned = body.get("learned")
+        right = learned.get("right") if isinstance(learned, dict) else 0
     except CoreRefused:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CoreRefused(f"the memory {name} is broken: {error}") from None
     method = str(body.get("method", ""))[:40]
-    return Memory(name, body["part"], body["core"], method, whole, body["arrays"], lessons, taught, where)
+    answered = right if type(right) is int else 0
+    part, over, arrays = body["part"], body["core"], body["arrays"]
+    return Memory(name, part, over, method, whole, arrays, lessons, taught, where, answered)
 
 
 def _lessons(found: Any, part: str) -> Iterator[tuple[str, int]]:

@@ -60,9 +60,12 @@ def due(memory: Memory, history: Past, after: int = RECURRING) -> bool:
     """Whether corrections recur so that an update is worth proposing. Pure.
 
     `after` lessons of one kind since the core was set and since this memory was last proposed; never twice
-    for the same content, never what a person denied, never from a memory over another core. 0: never.
+    for the same content, never what a person denied, never from a memory over another core, or one that gets
+    fewer than half of its own lessons right. 0: never.
     """
     if after <= 0 or history.core is None or memory.core != history.core:
+        return False
+    if 2 * memory.right < len(memory.lessons):
         return False
     if (about := (memory.digest, history.core)) in history.digests or about in history.denied:
         return False

@@ -31,6 +31,8 @@ def test_an_approved_update_comes_into_force_and_a_revert_gives_back_the_very_by
     assert lab.now() == first and lab.bytes_of(first) == before
     lab.revert("")
     assert lab.now() == second
+    with pytest.raises(words.Refused, match="jetbox core revert"):
+        lab.say(words.rollback, ticket)
     lab.intact()
 
 

@@ -73,7 +73,8 @@ def test_what_is_passed_over_is_put_on_record_once(lab: CoreLab) -> None:
 
 def remembered(lessons: int, at: int = 10, core: str = "c", **more: Any) -> Memory:
     taught = tuple(("rule", at + n) for n in range(lessons))
-    return Memory("rules", "sudoku", core, "relations", more.get("digest", "d"), "a", taught, "l", Path())
+    right = more.get("right", lessons)
+    return Memory("rules", "sudoku", core, "relations", "d", "a", taught, "l", Path(), right)
 
 
 def test_corrections_that_recur_make_an_update_due_once_and_a_denial_holds() -> None:
@@ -83,6 +84,7 @@ def test_corrections_that_recur_make_an_update_due_once_and_a_denial_holds() -> 
     assert not due(remembered(3, at=1), past)  # given before the core was set
     assert not due(remembered(3, core="other"), past)
     assert not due(remembered(3), Past(core=None))
+    assert due(remembered(4, right=2), past) and not due(remembered(4, right=1), past)
     assert not due(remembered(3), Past("c", 5, digests=frozenset({("d", "c")})))
     assert not due(remembered(3), Past("c", 5, denied={("d", "c"): "no"}))
     asked = Past("c", 5, asked={"rules": 11}, digests=frozenset({("older", "c")}))
