@@ -53,6 +53,7 @@ DOORS = {
     "orchestrator/ssh_seal.py": "ssh-keygen, for a person's own key",
     "orchestrator/alerts/voice.py": "the system's voice, where a person turned it on",
     "orchestrator/providers/embedded_link.py": "the program's own child that runs llama.cpp",
+    "orchestrator/lab/link.py": "the program's own child that holds the core and answers",
     "datagen/column_run.py": "the workers of a data set: the program's own module",
     "model/ddp.py": "the processes of a run on several devices: the program's own module",
     "tui/editor.py": "the person's editor, on their key",
