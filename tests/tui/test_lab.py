@@ -21,6 +21,8 @@ from state import core
 from state.journal import Journal
 from state.workspace import Workspace
 from tui.lab import replies
+from tui.lab.bench import Bench
+from tui.lab.board import kind
 from tui.lab.replies import Unclear
 from tui.look import ASCII, DARK, LIGHT, SIXTEEN, UNICODE, Look
 
@@ -307,7 +309,7 @@ async def test_corrections_that_recur_say_where_the_proposal_waits(cockpit: Any,
         await driver.press("c")
         type_in(driver, "grelk")
         await press(driver, "enter")
-        assert "TICKET-12 proposes it for the core (4: Inbox)" in driver.text()
+        assert "It recurs: TICKET-12 measures an update and asks you (4)" in driver.text()
 
 
 async def test_a_mind_that_does_not_say_that_the_core_is_unchanged_is_no_green_tick(
@@ -430,6 +432,25 @@ async def test_the_core_goes_back_to_an_earlier_version_after_its_name_was_typed
         await driver.settle(there(driver))
         assert head(tmp_path) == first and Told.opened == opened + 2, "the mind is started anew"
         assert f"went back {first[:12]}" in driver.text()
+
+
+async def test_a_core_that_is_newer_than_the_minds_is_said_and_taken_by_a_key(
+    cockpit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds.Story(tmp_path).close()
+    first = cores.adopted(tmp_path)
+    monkeypatch.setattr(scripted_mind, "CORE", first)
+    async with cockpit(tmp_path, size=SMALL, mind=Told) as driver:
+        await press(driver, "6")
+        await driver.settle(lambda: driver.screen.core is not None)
+        assert "new core" not in driver.text()
+        second = cores.adopted(tmp_path, first, b"second")
+        await driver.press("1", "6")
+        await driver.settle(lambda: "new core: R" in driver.text())
+        monkeypatch.setattr(scripted_mind, "CORE", second)
+        await press(driver, "R")
+        await driver.settle(lambda: "new core" not in driver.text())
+        assert driver.screen.answers == second
 
 
 async def test_an_altered_version_is_passed_over_with_its_reason_and_the_way_back_is_there_without_a_mind(
@@ -684,12 +705,18 @@ LOOKS = {"ascii": Look(SIXTEEN, ASCII), "light": Look(LIGHT, UNICODE), "dark": L
     ],
 )
 async def test_the_lab_looks_as_kept(
-    cockpit: Any, tmp_path: Path, name: str, size: tuple[int, int], look: str, way: str
+    cockpit: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    size: tuple[int, int],
+    look: str,
+    way: str,
 ) -> None:
     root = tmp_path / "calc"
     seeds.Story(root).close()
     first = cores.adopted(root)
-    cores.adopted(root, first, b"second")
+    monkeypatch.setattr(scripted_mind, "CORE", cores.adopted(root, first, b"second"))
 
     def none() -> Any:
         raise Refusal("none", "no core yet: `jetbox core adopt NAME=RUN` takes a trained model")
@@ -722,3 +749,21 @@ def test_nothing_of_the_lab_is_loaded_before_it_is_opened() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_where_any_cell_may_differ_only_what_differs_is_marked_as_filled_in() -> None:
+    told = {
+        "name": "maze",
+        "task": "board",
+        "rows": 1,
+        "columns": 4,
+        "tokens": ["#", " ", "S", "o"],
+        "blank": None,
+    }
+    (part,) = replies.parts({"parts": [told]})
+    bench = Bench(part, cells=[0, 2, 1, 0])
+    bench.take_answer(
+        {"answer": [0, 2, 3, 0], "probability": 0.9, "abstained": False, "by": "core"}, bench.question()
+    )
+    shown = bench.shown()
+    assert [kind(shown, at, part.blank) for at in range(4)] == ["given", "given", "filled", "given"]

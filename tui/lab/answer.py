@@ -132,7 +132,7 @@ def _corrected(page: Page, bench: Bench, core: str) -> None:
     told = f"{found.memory.right} of {_some(found.memory.lessons, 'lesson')} right"
     page.item(look.g.dot, "muted", f"{found.memory.name}: {told}; u: undo")
     if found.proposed:
-        page.item(look.g.warn, "review", f"It recurs: {found.proposed} proposes it for the core (4: Inbox)")
+        page.item(look.g.warn, "review", f"It recurs: {found.proposed} measures an update and asks you (4)")
     page.gap()
 
 

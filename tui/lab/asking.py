@@ -81,6 +81,7 @@ class Asking(CockpitScreen):
         self.at = names.index(name) if name in names else 0
         self._take_memories(status)
         self.answers = replies.text(status.get("core"), 64)
+        self.look_at_core()
         self.sync()
 
     def ended(self) -> None:
@@ -300,6 +301,12 @@ class Asking(CockpitScreen):
                 self.sync()
 
         self.context.examine(look, found)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another version is in force than the one that the mind holds."""
+        version = self.core.version if self.core is not None else None
+        return version is not None and bool(self.answers) and version.digest != self.answers
 
     def do_revert(self) -> None:
         """Go back to the chosen version, after the beginning of its name was typed."""

@@ -158,6 +158,8 @@ class Bench:
     def shown(self) -> Shown:
         """The board as it stands."""
         given = [each != self.part.blank for each in self.cells]
+        if self.part.blank is None and (said := self.saying) is not None and not isinstance(said, str):
+            given = [each == now for each, now in zip(self.cells, said, strict=True)]  # any cell may differ
         if self.mode == "correct":
             before = self.answer.said if self.answer is not None else self.cells
             changed = frozenset(at for at, each in enumerate(self.draft) if each != before[at])

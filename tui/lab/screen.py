@@ -140,6 +140,8 @@ class LabScreen(Asking):
         """Shown: the first time the mind is opened."""
         if self.talk.state == "none":
             self.talk.start(self.ready, self.ended)
+        elif self.talk.state == "ready":
+            self.look_at_core()
         self.sync()
         super().on_screen_resume()
 
@@ -185,6 +187,8 @@ class LabScreen(Asking):
         self.part_bar.names = [each.part.name for each in self.benches]
         self.part_bar.at = self.at
         self.part_bar.sync()
+        if self.outdated:
+            self.top_bar.note = ((f" {look.g.warn} new core: R", look("waiting", "bar", bold=True)),)
         if talk.waiting:
             self.top_bar.note = ((f" asking{look.g.ellipsis}", look("waiting", "bar", bold=True)),)
         self.left.show(Text(self._question), keep=True)
