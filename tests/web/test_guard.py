@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocket
 from web_doubles import Served, served, workspace
 
 from orchestrator.web import guard, server
@@ -342,6 +343,41 @@ async def test_a_websocket_is_judged_before_it_is_accepted() -> None:
     assert await connect(*ours, cookie, path="/events") == "websocket.close"
     assert seen == []
     assert await connect(*ours, cookie) == "websocket.accept" and seen == ["/lab/ws"]
+
+
+def test_a_websocket_stays_when_the_time_for_a_head_is_over_and_none_opens_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("websockets")
+    monkeypatch.setattr(server, "HEADERS", 0.3)
+
+    def mount_echo(app: FastAPI, desk: Desk) -> dict[str, str]:
+        @app.websocket("/lab/ws")
+        async def repeat(line: WebSocket) -> None:
+            await line.accept()
+            while True:
+                await line.send_text(await line.receive_text())
+
+        return PAGES
+
+    def shake(found: Served, *more: str) -> bytes:
+        head = ["GET /lab/ws HTTP/1.1", f"Host: 127.0.0.1:{found.port}", "Upgrade: websocket"]
+        head += ["Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + "A" * 22 + "=="]
+        return "\r\n".join([*head, *more, "", ""]).encode()
+
+    with served(workspace(tmp_path / "p"), mount=mount_echo) as found:
+        path = found.serving.link.removeprefix(found.serving.address)
+        cookie = found.ask("GET", path, token=None)[1]["set-cookie"].partition(";")[0]
+        ours = f"Origin: {found.serving.address}"
+        assert found.raw(shake(found)).startswith(b"HTTP/1.1 403")
+        assert found.raw(shake(found, f"Cookie: {cookie}", "Origin: null")).startswith(b"HTTP/1.1 403")
+        with socket.create_connection(("127.0.0.1", found.port), 5) as line:
+            line.sendall(shake(found, f"Cookie: {cookie}", ours))
+            assert line.recv(4096).startswith(b"HTTP/1.1 101")
+            for _ in range(3):
+                time.sleep(0.3)
+                line.sendall(b"\x81\x82\x00\x00\x00\x00hi")
+                assert line.recv(4096) == b"\x81\x02hi"
 
 
 async def test_what_is_refused_is_refused_whether_or_not_it_can_be_told(
