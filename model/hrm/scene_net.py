@@ -119,7 +119,7 @@ class Thinking(nn.Module):
         return self._through(y + z, view), z
 
     def _through(self, x: Tensor, view: tuple[Tensor, Tensor]) -> Tensor:
-        for block in self.networks[0]:  # type: ignore[union-attr]  # a list of blocks
+        for block in self.networks[0].children():
             x = block(x, *view)
         return x
 
@@ -155,4 +155,5 @@ def looked(q: Tensor, k: Tensor, v: Tensor, far: Tensor | None = None) -> Tensor
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if far is not None:
         scores = scores + far
-    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+    found: Tensor = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+    return found

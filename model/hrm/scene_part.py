@@ -89,8 +89,8 @@ class ScenePart(Part):
         rows = []
         for each in thoughts:
             best, which = each.logits[:, : len(texts)].softmax(-1).max(-1)
-            halts = [None] * len(best) if each.halt is None else each.halt.sigmoid().tolist()
-            parts = zip(which.tolist(), each.change.tolist(), halts, (1 - best).tolist(), strict=True)
+            columns = which, each.change, each.halt.sigmoid(), 1 - best
+            parts = zip(*(column.tolist() for column in columns), strict=True)
             rows.append([Cycle(texts[at], moved, halt, doubt) for at, moved, halt, doubt in parts])
         return list(zip(*rows, strict=True))
 
