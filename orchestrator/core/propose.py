@@ -41,31 +41,37 @@ class Past:
     """(memory's digest, core) of all that was proposed."""
     tickets: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """The last ticket of each."""
+    open: frozenset[str] = frozenset()
+    """Memories of which a proposal is on its way: its ticket has not come to an end."""
     denied: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """(memory's digest, core) -> why a person said no."""
 
 
-def past(journal: Journal, said: Standing) -> Past:
+def past(journal: Journal, workspace: Workspace, said: Standing) -> Past:
     """Gather it."""
     asked: dict[str, int] = {}
     tickets: dict[tuple[str, str], str] = {}
+    whose: dict[str, str] = {}
     for event in journal.events(types=("core.asked",)):
         body = {name: str(event.body.get(name, "")) for name in ("memory", "digest", "core", "ticket")}
         asked[body["memory"]] = event.at
         tickets[body["digest"], body["core"]] = body["ticket"]
-    return Past(said.head, said.since, asked, frozenset(tickets), tickets, core.denials(journal))
+        whose[body["ticket"]] = body["memory"]
+    open_ = frozenset(memory for each, memory in whose.items() if _open(journal.views, workspace, each))
+    denied_ = core.denials(journal)
+    return Past(said.head, said.since, asked, frozenset(tickets), tickets, open_, denied_)
 
 
 def due(memory: Memory, history: Past, after: int = RECURRING) -> bool:
     """Whether corrections recur so that an update is worth proposing. Pure.
 
     `after` lessons of one kind since the core was set and since this memory was last proposed; never twice
-    for the same content, never what a person denied, never from a memory over another core, or one that gets
-    fewer than half of its own lessons right. 0: never.
+    for the same content or while a proposal of it is on its way, never what a person denied, never from a
+    memory over another core, or one that gets fewer than half of its own lessons right. 0: never.
     """
     if after <= 0 or history.core is None or memory.core != history.core:
         return False
-    if 2 * memory.right < len(memory.lessons):
+    if memory.name in history.open or 2 * memory.right < len(memory.lessons):
         return False
     if (about := (memory.digest, history.core)) in history.digests or about in history.denied:
         return False
@@ -87,7 +93,7 @@ def consider(workspace: Workspace, name: str) -> str:
     memory = memories.read(workspace, name)
     journal = Journal.open(workspace.journal)
     try:
-        history = past(journal, core.standing(journal, seals.of(settings.approval)))
+        history = past(journal, workspace, core.standing(journal, seals.of(settings.approval)))
     finally:
         journal.close()
     if not due(memory, history, settings.lab.propose_after):
@@ -130,13 +136,13 @@ def propose(
         core_words.notice(journal, now, who)
         try:
             found = memories.read(workspace, memory)
-            _may(found, now, past(journal, now.standing))
+            _may(found, now, past(journal, workspace, now.standing))
         except CoreRefused as error:
             core_words.refused(journal, f"propose {memory}", str(error), who)
             raise
 
         def decide(views: Views) -> list[New]:  # nobody else proposes between the look and the ticket
-            history = past(journal, now.standing)
+            history = past(journal, workspace, now.standing)
             about = (found.digest, found.core)
             if open_ := _open(views, workspace, history.tickets.get(about, "")):
                 made.append(open_)

@@ -87,6 +87,7 @@ def test_corrections_that_recur_make_an_update_due_once_and_a_denial_holds() -> 
     assert due(remembered(4, right=2), past) and not due(remembered(4, right=1), past)
     assert not due(remembered(3), Past("c", 5, digests=frozenset({("d", "c")})))
     assert not due(remembered(3), Past("c", 5, denied={("d", "c"): "no"}))
+    assert not due(remembered(9), Past("c", 5, open=frozenset({"rules"})))
     asked = Past("c", 5, asked={"rules": 11}, digests=frozenset({("older", "c")}))
     assert not due(remembered(3), asked)  # two of them came before the last proposal
     assert due(remembered(5), asked)
@@ -113,7 +114,8 @@ def test_the_lab_proposes_under_the_persons_settings_alone(lab: CoreLab, tmp_pat
     assert proposing.consider(lab.workspace, "rules") == ""
     settings.unlink()
     assert proposing.consider(lab.workspace, "rules") == "TICKET-001"
-    assert proposing.consider(lab.workspace, "rules") == ""
+    lab.teach(lessons=9)
+    assert proposing.consider(lab.workspace, "rules") == ""  # while the first one is on its way
 
 
 @pytest.mark.parametrize(
