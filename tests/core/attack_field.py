@@ -1,4 +1,4 @@
-"""What each attempt on the core begins with: two versions that a person sealed, and a question about a third."""
+"""What each attempt on the core begins with: two versions that a person sealed, and an open question."""
 
 from __future__ import annotations
 
