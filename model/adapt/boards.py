@@ -189,15 +189,18 @@ def practise(
     seed: int,
     rename: bool,
     rate: float = 0.01,
+    start: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The overlay's numbers after so many steps on boards [K, N], or fewer where the seconds are used up.
 
-    `base` are the weights and buffers that it lies over. The core is called and never stepped.
+    `base` are the weights and buffers that it lies over, `start` numbers to go on from. The core is called
+    and never stepped.
     """
     end = time.process_time() + seconds
     rng = torch.Generator().manual_seed(seed)
     config = core.config
-    learned = {name: nn.Parameter(each) for name, each in overlay.begin(base, rng).items()}
+    begun = overlay.begin(base, rng) if start is None else start
+    learned = {name: nn.Parameter(each.clone()) for name, each in begun.items()}
     kept = {name: each.detach().clone() for name, each in learned.items()}
     optimizer = torch.optim.AdamW(learned.values(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
     question, answer = boards

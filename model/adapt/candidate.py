@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datagen import files, recipe
+from datagen import files
 from datagen.runlog import RunLog
 from model import checkpoint
 from model.adapt import guard, methods
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 CANDIDATE, DIFFERENCE, EFFECTS = "candidate", "difference.json", "effects.json"
 ROWS = 500  # held-out rows of the old task, and new boards
 SCENE_ROWS = 2000
-REHEARSED = 6000  # rows of the core's own recipe
 CALIBRATED = 240  # rows that the new calibration is fitted and measured on, half and half
 
 
@@ -116,12 +115,9 @@ def _board(
     opened: cores.Opened, scratch: HrmLearner, memory: BoardMemory, asked: Request, tell: Any
 ) -> tuple[Learner, list[Effect]]:
     """A reasoner over boards; new rows are boards made by a solver under the rule that the memory found."""
-    old, rehearsed = (
-        _rows(opened, ROWS, asked.seed, test=True),
-        _rows(opened, REHEARSED, asked.seed, test=False),
-    )
+    old = _rows(opened, ROWS, asked.seed)
     taught = consolidate_boards(
-        scratch, memory, rehearsed, seed=asked.seed, core_seconds=asked.core_seconds, rows=ROWS, tell=tell
+        scratch, memory, core_seconds=asked.core_seconds, rows=ROWS, tell=lambda done: tell(0, done)
     )
     made = taught.learner.eval()
     assert opened.part is not None
@@ -156,16 +152,9 @@ def _scene(
     return scratch.eval(), effects
 
 
-def _rows(opened: cores.Opened, rows: int, seed: int, *, test: bool) -> tuple[Tensor, Tensor]:
-    """Fresh rows of the part's own recipe: of the test side, or of the other side to rehearse."""
-    if test:
-        made = heldout.fresh(opened.meta, rows, seed + 7)
-    else:
-        found = recipe.load(str(opened.meta.data.get("recipe", "")))
-        if not recipe.is_columns(found):
-            raise RequestError(f"{found.name} makes rows of text: there is nothing to rehearse")
-        whole = found.make(seed + 7, 0, rows, recipe.complete(found.options, opened.meta.data["options"]))
-        made = {name: column[whole["split"] == 0] for name, column in whole.items()}
+def _rows(opened: cores.Opened, rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Fresh rows of the part's own recipe, of the side that no training takes."""
+    made = heldout.fresh(opened.meta, rows, seed + 7)
     question, answer = (torch.from_numpy(made[name].astype(np.int64)) for name in ("question", "answer"))
     return question, answer
 

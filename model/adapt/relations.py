@@ -81,13 +81,13 @@ class Relations(BoardMemory):
         own = self.imagined(CHECKED, start=0)
         if own is None:
             return facts
-        right = facts["own_boards_right"] = self._right(*own)
+        right = facts["own_boards_right"] = self.right(*own)
         if self.practises and right < GOOD and seconds >= _LEAST:
             made = self.imagined(PRACTICE, start=CHECKED)
             if made is not None:
                 asked, wanted = torch.cat((made[0], question)), torch.cat((made[1], answer))
-                self._practise(asked, wanted, seconds)
-                facts["own_boards_right_after_practice"] = self._right(*own)
+                self.practised((asked, wanted), seconds)
+                facts["own_boards_right_after_practice"] = self.right(*own)
         return facts
 
     def imagined(self, count: int, start: int) -> tuple[Tensor, Tensor] | None:
@@ -100,7 +100,8 @@ class Relations(BoardMemory):
 
     def rule(self) -> Rule:
         """What was found, as the core's configuration has it."""
-        return Rule(units=tuple(map(tuple, self.units.tolist())), kinds=tuple(self.kinds.tolist()))
+        units, kinds = tuple(map(tuple, self.units.tolist())), tuple(self.kinds.tolist())
+        return Rule(units=units, kinds=kinds, rank=_rank(self.base()) if self.low else 0)
 
     def held(self) -> dict[str, np.ndarray]:
         """The units, their kinds, what practice taught, and the boards it was told."""
@@ -153,21 +154,29 @@ class Relations(BoardMemory):
             base = self.base()
             self.adapted.over |= _overlay(base).applied(base, self.low)
 
-    def _practise(self, question: Tensor, answer: Tensor, seconds: float) -> None:
+    def practised(self, boards: tuple[Tensor, Tensor], seconds: float, steps: int = STEPS) -> None:
+        """Go on practising on these boards, from where it is."""
         base = self.base()
-        self.low = practise(
+        low = practise(
             self.learner,
             _overlay(base),
             base,
-            (question, answer),
-            steps=STEPS,
+            boards,
+            steps=steps,
             seconds=seconds,
             seed=self.seed,
             rename=True,
+            start=self.low or None,
         )
+        self.put(low)
+
+    def put(self, low: dict[str, Tensor]) -> None:
+        """Take these low-rank numbers in place of its own."""
+        self.low = low
         self._lay()
 
-    def _right(self, question: Tensor, answer: Tensor) -> float:
+    def right(self, question: Tensor, answer: Tensor) -> float:
+        """Share of boards int64 [N, cells] answered rightly at the first attempt, without other forms."""
         with torch.no_grad():
             said = self.adapted.run(self.adapted.weights(), question, self.learner.config.steps)
         return float((said.logits.argmax(-1) == answer).all(1).float().mean())
@@ -196,6 +205,8 @@ def _overlay(base: Mapping[str, Tensor]) -> Overlay:
 
     Without the wiring it does not learn: boards with both diagonals stayed at 5 %, with it they came to 74 %.
     """
-    return lora(
-        widest({name: each for name, each in base.items() if not name.endswith((".gather", ".kind"))})
-    )
+    return lora(_rank(base))
+
+
+def _rank(base: Mapping[str, Tensor]) -> int:
+    return widest({name: each for name, each in base.items() if not name.endswith((".gather", ".kind"))})

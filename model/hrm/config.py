@@ -67,6 +67,8 @@ class Rule(Part):
     units: tuple[tuple[int, ...], ...] = Field(min_length=1, max_length=256)
     kinds: tuple[int, ...] = Field(min_length=1, max_length=256)
     """A number of the grid's kinds (rows, columns, boxes) for each unit."""
+    rank: int = Field(default=0, ge=0, le=64)
+    """Of the low-rank change of the weights that is its own; 0 where it needs none."""
 
     @model_validator(mode="before")
     @classmethod

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
+from model.adapt.lora import lora
 from model.hrm import carry, rules, symmetry
-from model.hrm.config import HrmConfig
+from model.hrm.config import HrmConfig, Rule
 from model.hrm.net import Net, Refined, working_type
 from model.learner import Batch, Columns, DataInfo, Feed, Learner, Split, State, Step
 
@@ -45,6 +46,7 @@ class HrmLearner(Learner):
         super().__init__()
         self.config = config
         self.net = Net(config)
+        self.learned = nn.ModuleList(self._low(rule) for rule in config.rules)
         self._token = torch.uint8 if config.vocabulary <= 256 else torch.int16
 
     def prepare(self, columns: Columns) -> dict[str, Tensor]:
@@ -127,8 +129,7 @@ class HrmLearner(Learner):
         every = torch.arange(len(question), device=question.device)
         if not self.config.rules or not len(question):
             return [(every, weights)]
-        under = [weights]
-        under += [weights | rules.wired(self.net, each.units, each.kinds) for each in self.config.rules]
+        under = [weights, *(self._under(weights, number) for number in range(len(self.config.rules)))]
         tries = [partial(self._share, each) for each in under]
         chosen = rules.choose(tries, question)
         return [
@@ -136,6 +137,23 @@ class HrmLearner(Learner):
             for number, each in enumerate(under)
             if bool((chosen == number).any())
         ]
+
+    def _under(self, weights: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+        """The weights and the wiring of this rule."""
+        rule = self.config.rules[number]
+        base = weights | rules.wired(self.net, rule.units, rule.kinds)
+        if not rule.rank:
+            return base
+        low = {name.replace("/", "."): each for name, each in self.learned[number].named_parameters()}
+        return base | lora(rule.rank).applied(base, low)
+
+    def _low(self, rule: Rule) -> nn.ParameterDict:
+        """The low-rank numbers of a rule, such that they change nothing; a name has / for each dot."""
+        if not rule.rank:
+            return nn.ParameterDict()
+        base = dict(self.net.named_parameters()) | rules.wired(self.net, rule.units, rule.kinds)
+        made = lora(rule.rank).begin(base, torch.Generator().manual_seed(0))
+        return nn.ParameterDict({name.replace(".", "/"): each for name, each in made.items()})
 
     def _share(self, weights: dict[str, Tensor], question: Tensor) -> Tensor:
         return rules.tried(self, weights, question, self.config.steps).share
