@@ -83,8 +83,16 @@ class Memories:
             if mine[0].record.part != opened.name:
                 raise MindRefused("memory", f"the memory {mine[0].name} is over {mine[0].record.part}")
         for each in mine:
-            if each.record.lessons and not each.fault and self._ready(each).claims([question])[0]:
-                return each
+            if not each.record.lessons or (each.fault and wanted == "auto"):
+                continue
+            try:
+                memory = self._ready(each)
+            except MindRefused:
+                if wanted != "auto":
+                    raise
+                continue  # it can't learn, or another mind is teaching it: the core answers
+            if memory.claims([question])[0]:
+                return self._held[each.name]
         return None
 
     def taught(
@@ -141,7 +149,11 @@ class Memories:
         self._look()
         for each in self._held.values():
             if each.memory is None and not each.fault and each.record.lessons:
-                self._ready(each)
+                try:
+                    self._ready(each)
+                except MindRefused:
+                    if not self._held[each.name].fault:
+                        return False  # another mind is teaching it: no use in asking again at once
                 return True
         return False
 
@@ -211,7 +223,11 @@ class Memories:
             with self._only(held.name):
                 now = self._named(held.name)
                 if now.memory is None:
-                    self._learned(now.record, self._part(now))
+                    try:
+                        self._learned(now.record, self._part(now))
+                    except MindRefused as error:  # it is told, and not tried again until it is written
+                        now.fault = str(error)
+                        raise
             held.memory = self._named(held.name).memory
         if held.memory is None:
             raise MindRefused("memory", f"the memory {held.name} could not learn its lessons again")
@@ -227,6 +243,8 @@ class Memories:
             found = memory.learn(lessons, SECONDS[opened.task]) if lessons else None
         except (ValueError, ModelError) as error:
             raise MindRefused("memory", f"it can't be learned: {error}") from None
+        finally:
+            opened.unchanged()  # before a word of it is written
         facts = {str(name): value for name, value in found.facts.items()} if found else {}
         learned = {"right": found.right if found else 0, "numbers": memory.numbers, "facts": _sound(facts)}
         record = replace(record, core=self._core.digest, learned=learned)
@@ -284,9 +302,10 @@ class Memories:
         return self._held[name]
 
     def _part(self, held: Remembered) -> Opened:
-        if held.fault:
+        opened = self._core.parts.get(held.record.part)
+        if opened is None or opened.part is None:
             raise MindRefused("memory", f"the memory {held.name} can't learn: {held.fault}")
-        return self._core.parts[held.record.part]
+        return opened
 
     def _told(self, each: Remembered) -> dict[str, Any]:
         record = each.record

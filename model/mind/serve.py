@@ -51,7 +51,11 @@ def main(source: BinaryIO, sink: BinaryIO, home: Path, digest: str, alone: Alone
     lines: queue.Queue[bytes] = queue.Queue(_LINES)
     threading.Thread(target=_read, args=(source, lines), daemon=True, name="requests").start()
     while True:
-        line = _next(lines, session)
+        try:
+            line = _next(lines, session)
+        except CoreChanged as error:
+            print(_line(error), file=sys.stderr)
+            return 1
         if not line:
             return 0
         reply, sound = _reply(session, line)
@@ -79,8 +83,19 @@ def _next(lines: queue.Queue[bytes], session: Any) -> bytes:
         try:
             return lines.get_nowait()
         except queue.Empty:
-            if not session.memories.refreshed():
+            if not _refreshed(session):
                 return lines.get()
+
+
+def _refreshed(session: Any) -> bool:
+    """Whether a stale memory has learned again, so that there may be another."""
+    try:
+        return bool(session.memories.refreshed())
+    except CoreChanged:
+        raise
+    except Exception:  # the boundary: who asks for this memory is told
+        traceback.print_exc(file=sys.stderr)
+        return False
 
 
 def _read(source: BinaryIO, lines: queue.Queue[bytes]) -> None:

@@ -316,7 +316,7 @@ def _answer(reply: Mapping[str, Any], part: dict[str, Any]) -> None:
 def _said(reply: Mapping[str, Any], part: dict[str, Any]) -> str:
     """An answer in one line."""
     answer = reply.get("answer")
-    what = "solved as above" if part.get("task") == "board" and "trace" in reply else _short(answer)
+    what = "as above" if part.get("task") == "board" and "trace" in reply else _short(answer)
     held = "; held back: it is not sure enough" if reply.get("abstained") else ""
     return f"{what} (sure {_share(reply.get('probability'))}, by {reply.get('by')}{held})"
 

@@ -8,6 +8,7 @@ ends twice in a row is left alone for a while. After a reply the reflection is w
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -190,10 +191,11 @@ class Mind:
             right = None if corrected is None else str(corrected)[:_SAID]
             made = reflections.of_answer(fields, answer, self.core, right)
             reflections.write(home, made)
-            if self._keeping(self._workspace):
-                interactions.keep(self._workspace, fields, answer, corrected)
         except (OSError, ValueError, TypeError):
             return ""
+        if self._keeping(self._workspace):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                interactions.keep(self._workspace, fields, answer, corrected)
         return made.id
 
     def _keeping(self, workspace: Workspace) -> bool:

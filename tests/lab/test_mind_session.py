@@ -317,6 +317,27 @@ def test_a_memory_of_a_part_that_is_gone_says_so_and_answers_nothing(home: Path)
     assert not one.memories.refreshed()
 
 
+def test_a_memory_that_cant_learn_again_is_told_and_the_core_answers(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(session(home), "correct", **ASKED, answer=RIGHT)
+    next((home / "memories" / "default").glob("*.safetensors")).unlink()
+
+    def learn(*given: object) -> None:
+        raise ValueError("these lessons say nothing")
+
+    monkeypatch.setattr(ByHeart, "learn", learn)
+    one = session(home)
+    assert serve._refreshed(one) and not serve._refreshed(one)
+    assert ask(one)["by"] == "core"
+    assert "say nothing" in one.memories.listed()[0]["fault"]
+    with pytest.raises(MindRefused, match="say nothing"):
+        ask(one, **ASKED, memory="default")
+    monkeypatch.undo()
+    monkeypatch.setattr(memories, "methods", tiny_core)
+    assert ask(one, "correct", **ASKED, answer=RIGHT)["after"]["by"] == "default"
+
+
 def test_the_digest_of_a_memory_is_not_of_its_switch(home: Path) -> None:
     one = session(home)
     ask(one, "correct", **ASKED, answer=RIGHT)
