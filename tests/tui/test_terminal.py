@@ -427,7 +427,7 @@ def test_the_lab_is_opened_asked_corrected_and_its_memory_switched_off_and_on(
     shown.keys("o", quiet=0.1)
     shown.until("is off")
     shown.keys("m", quiet=0.1)
-    shown.until(lambda text: "by the core" in text and "grelk" not in text)
+    shown.until(lambda text: "by the core" in text and "Not as you said: grelk" in text)
     shown.keys("mo", quiet=0.1)
     shown.until("is on")
     shown.keys("m", quiet=0.1)
