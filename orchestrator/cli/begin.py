@@ -264,7 +264,7 @@ def schema(
     with `--json`.
 
     Names: ticket, persona, event, proposal, status, inbox, log, show, personas, check, verify, doctor, data,
-    train, eval, runs; reflection: a line of `.jetbox/reflections/`;
+    train, eval, runs, core; reflection: a line of `.jetbox/reflections/`;
     api: OpenAPI of what `jetbox serve` answers.
 
     Example:

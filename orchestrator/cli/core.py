@@ -43,7 +43,7 @@ def every(context: typer.Context, json: Json = False) -> int:
     except JournalMissing:
         found = None
     if json:
-        output.json_object(as_json(found))
+        _print(found)
     elif found is None:
         line("No core yet: `jetbox core adopt NAME=RUN` takes a trained model as its first version")
     else:
@@ -96,7 +96,7 @@ def adopt(
     finally:
         journal.close()
     if json:
-        output.json_object(as_json(found))
+        _print(found)
     else:
         line(f"In force: {version.digest[:12]}, with {', '.join(sorted(version.parts))}", "approved")
     return Exit.DONE
@@ -114,7 +114,7 @@ def _sealed_anew(digest: str, json: bool) -> int:
         core_words.adopt(journal, workspace, digest, sealer=seals.yours(), signoff=signoff)
         found = _current(journal, workspace)
     if json:
-        output.json_object(as_json(found))
+        _print(found)
     else:
         line(f"In force: {digest[:12]}", "approved")
     return Exit.DONE
@@ -184,7 +184,7 @@ def revert(
         event = core_words.revert(journal, workspace, wanted, sealer=sealer, signoff=signoff)
         found = _current(journal, workspace)
     if json:
-        output.json_object(as_json(found))
+        _print(found)
     else:
         line(f"In force: {event.body['core'][:12]}, as it was", "approved")
     return Exit.DONE
@@ -206,7 +206,7 @@ def verify(json: Json = False) -> int:
     wrong = [each for each in found.standing.settings if each.refused]
     ok = not found.passed and found.version is not None
     if json:
-        output.json_object({"ok": ok, **as_json(found)})
+        _print(found)
         return Exit.DONE if ok else Exit.FAILED
     for each in wrong:
         line(f"Event {each.seq} counts for nothing: {each.refused}", "problem")
@@ -230,33 +230,10 @@ def _current(journal: Any, workspace: Any) -> Current:
     return verified(journal, workspace, seals.yours())
 
 
-def as_json(found: Current | None) -> dict[str, Any]:
-    """The core as `--json` has it."""
-    if found is None:
-        return {"core": None, "why": "no core yet", "parts": {}, "history": [], "refused": [], "passed": []}
-    version = found.version
-    return {
-        "core": version.digest if version else None,
-        "why": found.why,
-        "parent": version.parent if version else None,
-        "made": dict(version.made) if version else None,
-        "parts": _parts(version) if version else {},
-        "history": [each._asdict() for each in found.standing.settings],
-        "refused": [each._asdict() for each in found.standing.refusals],
-        "passed": [{"core": digest, "why": why} for digest, why in found.passed],
-    }
+def _print(found: Current | None) -> None:
+    from orchestrator.cli.core_model import report
 
-
-def _parts(version: Version) -> dict[str, Any]:
-    return {
-        name: {
-            "task": part.task,
-            "learner": part.learner,
-            "files": dict(part.files),
-            "calibration": None if part.calibration is None else dict(part.calibration),
-        }
-        for name, part in version.parts.items()
-    }
+    output.json_object(report(found))
 
 
 def _show(found: Current) -> None:

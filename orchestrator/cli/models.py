@@ -389,6 +389,12 @@ def _reflection() -> dict[str, Any]:
     return _output(Reflection)
 
 
+def _core() -> dict[str, Any]:
+    from orchestrator.cli.core_model import CoreReport
+
+    return _output(CoreReport)
+
+
 def _api() -> dict[str, Any]:
     from orchestrator.cli.output import Failed
     from orchestrator.extras import WEB, lacking
@@ -411,6 +417,7 @@ _SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "persona": _persona,
     "event": _status_event,
     "api": _api,
+    "core": _core,
     "reflection": _reflection,
     "inbox": lambda: _output(list[InboxLine]),
     "personas": lambda: _output(list[PersonaLine]),

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import scripted_core
 from core_lab import CoreLab
 
 from orchestrator.cli.app import run as jetbox
+from orchestrator.cli.models import schema
 from orchestrator.core import propose as proposing
 from orchestrator.core.memory import Memory
 from orchestrator.core.propose import Past, due
@@ -185,6 +187,7 @@ def test_the_command_line_adopts_shows_verifies_and_reverts(
     capsys.readouterr()
     assert jetbox(["core", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    jsonschema.validate(told, schema("core"))
     assert told["core"] == first and [each["why"] for each in told["history"]] == ["adopt", "adopt", "revert"]
     assert jetbox(["core", "verify"]) == 0 and jetbox(["verify"]) == 0
     assert f"core {first[:12]}" in capsys.readouterr().out
