@@ -41,7 +41,7 @@ def small(folder: Path) -> Path:
     )
     preset = yaml.safe_load((ROOT / "configs" / "training" / "hrm-sudoku4.yaml").read_text())
     preset.pop("steps", None)
-    config = {**preset, "core_minutes": 0.12}
+    config = {**preset, "core_minutes": 0.05}
     data = str(folder / "data" / "data")
     body = {"schema": 1, "learner": "hrm", "config": config, "data": data, "device": "cpu", "seed": 0}
     reason.child(folder / "run", "model.train", body)
