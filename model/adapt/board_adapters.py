@@ -41,6 +41,10 @@ class _Laid(BoardMemory):
     def _overlay(self) -> Overlay:
         raise NotImplementedError
 
+    def clear(self) -> None:
+        """No numbers."""
+        self.low = {}
+
     def taught(self, question: Tensor, answer: Tensor, seconds: float) -> dict[str, float | str]:
         """Learn in so many steps; whether the digits' names may be exchanged is read from the boards."""
         blank = self.learner.config.blank
@@ -161,6 +165,10 @@ class BoardEpisodes(BoardMemory):
         super().__init__(core, seed)
         self.adapted: _Recalling = _Recalling(self.learner)
         self._mine = BoardPart(self.adapted)
+
+    def clear(self) -> None:
+        """No stored cells."""
+        self.adapted.keys = None
 
     def taught(self, question: Tensor, answer: Tensor, seconds: float) -> dict[str, float | str]:
         """Store the latents of all cells with what they hold."""

@@ -94,6 +94,7 @@ class BoardMemory(Memory):
             raise ValueError(f"a memory has at most {MOST} lessons; forget some")
         question, answer = self.read(lessons)
         self.adapted.over, self.told = {}, {}
+        self.clear()
         facts: dict[str, float | str] = {}
         right = 0
         with guard.unchanged(self.learner):
@@ -105,6 +106,10 @@ class BoardMemory(Memory):
                 )
         self.told = {one.tobytes(): row for one, row in zip(question.numpy(), answer.numpy(), strict=True)}
         return Learned(time.process_time() - began, right, len(question), facts)
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Know nothing."""
 
     @abstractmethod
     def taught(self, question: Tensor, answer: Tensor, seconds: float) -> dict[str, float | str]:

@@ -63,6 +63,10 @@ class Relations(BoardMemory):
         self.units, self.kinds = self.own, self.own_kinds
         self.low: dict[str, Tensor] = {}
 
+    def clear(self) -> None:
+        """The core's own units again."""
+        self.units, self.kinds, self.low = self.own, self.own_kinds, {}
+
     def taught(self, question: Tensor, answer: Tensor, seconds: float) -> dict[str, float | str]:
         """Find the units; practise under them where the core does not use them well enough as they are."""
         found = units_.discover(answer.numpy(), self.size, self.own, self.own_kinds)
