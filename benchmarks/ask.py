@@ -87,7 +87,7 @@ def measured(checkpoint: Path, data: Path, seed: int) -> dict[str, Any]:
         **found.metrics,
         "held_out": len(rows["key"]),
         "answer_ms": round(1000 * float(np.median(times)), 2),
-        "core_minutes": round(float(meta.memory.get("core", 0.0)) / 60, 3),
+        "core_minutes": round(float(meta.memory["core_seconds"]) / 60, 3),
         "parameters": sum(each.numel() for each in learner.parameters() if each.requires_grad),
     }
 
