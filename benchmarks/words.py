@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ from datagen.scenes import render, scene, words
 from datagen.scenes.scene import COLOURS, SHAPES
 from datagen.scenes.words import Thing
 from model import learners
-from model.adapt import methods
+from model.adapt import guard, methods
+from model.adapt.concepts import Concepts
 from model.adapt.episodic import Episodic
+from model.adapt.words_for_good import consolidate_words
+from model.hrm.scene import SceneReasoner
 from model.hrm.scene_part import ScenePart
 from model.jepa.learner import JepaLearner
 from model.measures.calibration import calibration_error
-from model.part import Lesson, Memory, Question
+from model.part import Lesson, Memory, Question, settled
 
 LESSONS = (1, 2, 4, 8)
 SIZE = 32
@@ -73,12 +76,6 @@ def _stand(row: list[Thing]) -> str | None:
     other = row[1] if row[0] is reds[0] else row[0]
     aside = reds[0].cell % 3 - other.cell % 3
     return "flim" if aside < 0 else "flom" if aside > 0 else "flum"
-
-
-def _wug(row: list[Thing]) -> str | None:
-    if len(row) != 1:
-        return None
-    return "wug" if row[0].size == 0 and COLOURS[row[0].colour] in {"red", "blue"} else "dob"
 
 
 RULES = (
@@ -141,9 +138,8 @@ def one(method: str, part: ScenePart, jepa: JepaLearner, rule: Rule, seed: int, 
     }
     for count in LESSONS:
         memory = scene_memory(method, part, jepa, seed)
-        begin = time.process_time()
         learned = memory.learn(lessons[:count], 2.0)
-        found[str(count)] = {**judged(memory, held), "seconds": time.process_time() - begin}
+        found[str(count)] = {**judged(memory, held), "seconds": learned.seconds}
     found["facts"] = {name: str(each) for name, each in learned.facts.items()}
     found["right_of_its_lessons"] = learned.right / learned.lessons
     found["numbers"] = memory.numbers
@@ -157,6 +153,48 @@ def scene_memory(method: str, part: ScenePart, jepa: JepaLearner, seed: int) -> 
     return Episodic(part, seed, jepa) if method == "episodic" else methods.build(method, part, seed)
 
 
+def old_questions(part: ScenePart, memory: Memory, rows: int) -> dict[str, float]:
+    """The core's own questions on held-out scenes, with the memory on and off."""
+    draws = Draws("words/old", 0, 0, 12 * rows)
+    drawn = scene.draw(draws, 1, scene.MOST)
+    keep = np.flatnonzero(drawn.split == 1)[:rows]
+    pictures = render.draw(draws, drawn.objects, scene.spots(draws, drawn, SIZE), SIZE)
+    asked, said, _ = (column[keep] for column in words.questions(draws, drawn.objects))
+    questions = [
+        Question(image=pictures[at], text=text) for at, text in zip(keep, words.texts(asked), strict=True)
+    ]
+    truth = words.texts(said)
+    found = {"rows": float(len(keep)), "claimed": float(sum(memory.claims(questions)))}
+    for name, one in (("off", None), ("on", memory)):
+        answers = settled(one, part, questions)
+        found[name] = float(
+            np.mean([each.said == true for (each, _), true in zip(answers, truth, strict=True)])
+        )
+    return found
+
+
+def for_good(part: ScenePart, seed: int, core_seconds: float, rows: int) -> dict[str, Any]:
+    """All three rules in one memory, taught to a copy of the core; the memory is off when it is asked."""
+    memory = Concepts(part)
+    memory.learn([Lesson(*each) for rule in RULES for each in scenes(seed, False, rule, LESSONS[-1])], 2.0)
+    copy = guard.scratch(part.learner)
+    steps: list[int] = []
+    begin = time.process_time()
+    effects = consolidate_words(
+        copy, memory, seed=seed, core_seconds=core_seconds, tell=lambda step, gone: steps.append(step)
+    )
+    found: dict[str, Any] = {"core_seconds": time.process_time() - begin, "steps": len(steps)}
+    found["effects"] = [asdict(each) for each in effects]
+    after = ScenePart(copy)
+    for rule in RULES:
+        held = scenes(seed, True, rule, rows)
+        for name, text in (("exact", rule.text), ("other wording", rule.again[0])):
+            answers = after.answer([Question(image=each.image, text=text) for each, _ in held])
+            right = [one.said == truth for one, (_, truth) in zip(answers, held, strict=True)]
+            found.setdefault(name, {})[rule.name] = float(np.mean(right))
+    return found
+
+
 def main() -> None:
     """Run, and print one JSON object."""
     options = argparse.ArgumentParser(
@@ -166,20 +204,46 @@ def main() -> None:
     options.add_argument("--jepa", type=Path, required=True, help="checkpoint of the JEPA that it stands on")
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
     options.add_argument("--rows", type=int, default=200, help="held-out scenes of a rule")
-    options.add_argument("--methods", nargs="+", default=["concepts"])
+    options.add_argument(
+        "--full", action="store_true", help="all methods, not the default one and LoRA alone"
+    )
+    options.add_argument("--for-good", type=float, metavar="CORE_SECONDS", help="teach it to the core, too")
     given = options.parse_args()
     torch.set_num_threads(1)
-    reasoner, _ = learners.restore(given.reasoner)
-    jepa, _ = learners.restore(given.jepa)
-    part = ScenePart(reasoner)
-    found: dict[str, Any] = {}
-    for method in given.methods:
-        for rule in RULES:
-            for seed in given.seeds:
-                found.setdefault(method, {}).setdefault(rule.name, {})[str(seed)] = one(
-                    method, part, jepa, rule, seed, given.rows
-                )
+    reasoner, jepa = (learners.restore(each)[0] for each in (given.reasoner, given.jepa))
+    if not isinstance(reasoner, SceneReasoner) or not isinstance(jepa, JepaLearner):
+        sys.exit("a reasoner over scenes and a JEPA are needed")
+    sealed, part = guard.seal(reasoner, "scenes"), ScenePart(reasoner)
+    found: dict[str, Any] = {"methods": {}, "summary": {}, "old": {}}
+    for method in methods.names("scene") if given.full else (methods.default("scene"), "lora"):
+        curves = {
+            rule.name: {str(seed): one(method, part, jepa, rule, seed, given.rows) for seed in given.seeds}
+            for rule in RULES
+        }
+        found["methods"][method] = curves
+        found["summary"][method] = {name: summed(each) for name, each in curves.items()}
+        memory = scene_memory(method, part, jepa, 0)
+        memory.learn([Lesson(*each) for rule in RULES for each in scenes(0, False, rule, LESSONS[-1])], 2.0)
+        found["old"][method] = old_questions(part, memory, 5 * given.rows)
+    if given.for_good:
+        found["for_good"] = {
+            str(seed): for_good(part, seed, given.for_good, given.rows) for seed in given.seeds
+        }
+    found["core_unchanged"] = guard.verify(reasoner) == sealed
     json.dump(found, sys.stdout, indent=1)
+
+
+def summed(curves: dict[str, Any]) -> dict[str, Any]:
+    """Of the seeds of one rule: exact by lessons (mean), least after eight, the longest correction."""
+    last = str(LESSONS[-1])
+    return {
+        "before": float(np.mean([each["before"] for each in curves.values()])),
+        **{str(n): float(np.mean([each[str(n)]["exact"] for each in curves.values()])) for n in LESSONS},
+        "least": min(each[last]["exact"] for each in curves.values()),
+        "sure": float(np.mean([each[last]["sure"] for each in curves.values()])),
+        "seconds": max(each[str(n)]["seconds"] for each in curves.values() for n in LESSONS),
+        "numbers": max(each["numbers"] for each in curves.values()),
+    }
 
 
 if __name__ == "__main__":

@@ -28,12 +28,11 @@ from model.encoders import Words
 from model.errors import ModelError
 from model.hrm.scene import SceneReasoner
 
-_SURE = 0.6  # the memory's answers that are less likely are not taught
+_SURE = 0.7  # the memory's answers that are less likely are not taught
 _SHARE = 0.3  # of the questions in a batch that are the person's
 _TURNS = 3  # of the core's own questions about each fresh picture
 _OTHER = "~"  # no word of any question
 _BATCH, _RATE = 128, 1.5e-3
-_PICTURES = 6000  # fresh ones to teach from, at most
 _ROUND = 500
 _STAY = ("encoder.", "sight.", "meaning")  # what it sees
 Tell = Callable[[int, float], None]
@@ -75,12 +74,13 @@ def consolidate_words(
     seed: int = 0,
     core_seconds: float = 60.0,
     rows: int = 4000,
+    pictures: int = 6000,
     tell: Tell = lambda step, gone: None,
 ) -> list[Effect]:
     """Teach a copy of the core's reasoner what the memory knows; what that did to held-out questions.
 
-    Deterministic but for how many steps the seconds of CPU time allow. `rows` questions are held out of the
-    core's own, and half as many pictures for each rule.
+    Deterministic but for how many steps the seconds of CPU time allow. It is taught from `pictures` fresh
+    ones, and measured on `rows` others: a question of the core's own about each, and of the person's.
 
     Raises:
         NoRoom: the reasoner has no free place for a word or an answer.
@@ -92,7 +92,7 @@ def consolidate_words(
     grow(scratch, [each.text for each in memory.kept], [each.answer for each in memory.kept])
     held_own, held_new = _asked(scratch, memory, seed, 1, rows)
     before = _measured(scratch, held_own), _measured(scratch, held_new)
-    own, new = _asked(scratch, memory, seed, 0, _PICTURES)
+    own, new = _asked(scratch, memory, seed, 0, pictures)
     left = core_seconds - (time.process_time() - begin)
     _teach(scratch, own, new, seed, left * 0.95, tell)
     after = _measured(scratch, held_own), _measured(scratch, held_new)
