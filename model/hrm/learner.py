@@ -113,7 +113,13 @@ class HrmLearner(Learner):
 
         Of a reasoner with rules beside the grid's, each under the rule that is its own.
         """
-        return joined([(rows, self.run(own, question[rows], steps)) for rows, own in self.ways(question)])
+        parts = []
+        for rows, own, number in self._chosen(question):
+            asked = question[rows]
+            # Under a rule that it was taught later, it takes the answer on which the forms agree.
+            found = rules.tried(self, own, asked, steps).refined if number else self.run(own, asked, steps)
+            parts.append((rows, found))
+        return joined(parts)
 
     def run(self, weights: dict[str, Tensor], question: Tensor, steps: int) -> Refined:
         """The same with these weights, under the one rule that they hold."""
@@ -125,18 +131,18 @@ class HrmLearner(Learner):
 
     def ways(self, question: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
         """With what weights each question [B, cells] is answered: rows, int64, and the weights of them."""
+        return [(rows, weights) for rows, weights, _ in self._chosen(question)]
+
+    def _chosen(self, question: Tensor) -> list[tuple[Tensor, dict[str, Tensor], int]]:
+        """Rows, their weights, and the number of their rule, 0 for that of the grid."""
         weights = self.weights()
         every = torch.arange(len(question), device=question.device)
         if not self.config.rules or not len(question):
-            return [(every, weights)]
+            return [(every, weights, 0)]
         under = [weights, *(self._under(weights, number) for number in range(len(self.config.rules)))]
-        tries = [partial(self._share, each) for each in under]
-        chosen = rules.choose(tries, question)
-        return [
-            (every[chosen == number], each)
-            for number, each in enumerate(under)
-            if bool((chosen == number).any())
-        ]
+        chosen = rules.choose([partial(self._share, each) for each in under], question)
+        found = [(every[chosen == number], each, number) for number, each in enumerate(under)]
+        return [each for each in found if len(each[0])]
 
     def _under(self, weights: dict[str, Tensor], number: int) -> dict[str, Tensor]:
         """The weights and the wiring of this rule."""
