@@ -182,10 +182,8 @@ def _calibrated(opened: cores.Opened, made: Learner, seed: int) -> tuple[dict[st
         hits = np.array([hit for _, hit in seen[half:]])
         told.append(calibration.measure(said, hits, each.bound))
     figures = {name: round(value, 6) for name, value in told[1].items() if value is not None}
-    effects = []
-    for name in ("ece", "kept"):
-        before, after = (float(each[name] or 0) for each in told)
-        effects.append(Effect(f"old: {opened.name}", name, before, after, len(cases) - half))
+    before, after = (float(each["ece"] or 0) for each in told)
+    effects = [Effect(f"old: {opened.name}", "ece", before, after, len(cases) - half)]
     return fitted.body() | figures | {"rows": len(cases) - half}, effects
 
 
