@@ -28,11 +28,11 @@ from model.encoders import Words
 from model.errors import ModelError
 from model.hrm.scene import SceneReasoner
 
-_SURE = 0.7  # the memory's answers that are less likely are not taught
-_SHARE = 0.3  # of the questions in a batch that are the person's
+_SURE = 0.6  # the memory's answers that are less likely are not taught
+_SHARE = 0.25  # of the questions in a batch that are the person's
 _TURNS = 3  # of the core's own questions about each fresh picture
 _OTHER = "~"  # no word of any question
-_BATCH, _RATE = 128, 1.5e-3
+_BATCH, _RATE = 128, 1e-3
 _ROUND = 500
 _STAY = ("encoder.", "sight.", "meaning")  # what it sees
 Tell = Callable[[int, float], None]
