@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 CANDIDATE, DIFFERENCE, EFFECTS = "candidate", "difference.json", "effects.json"
 ROWS = 500  # held-out rows of the old task, and new boards
-SCENE_ROWS = 2000
+SCENE_ROWS = 4000
 CALIBRATED = 240  # rows that the new calibration is fitted and measured on, half and half
 
 
