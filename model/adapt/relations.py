@@ -7,6 +7,7 @@ found: a few low-rank numbers learn, the core stays. What it found is at most so
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,7 +30,8 @@ GOOD = 0.95  # of own boards answered rightly: below it, it practises
 CHECKED = 128  # own boards by which that is told
 PRACTICE = 4_000  # own boards to practise on
 STEPS = 700
-_LEAST = 1.0  # seconds: for less, practice is not begun
+_AFTER = 1.0  # seconds that are left for the checks behind practice
+_LEAST = 2.0  # seconds: for less, practice is not begun
 
 
 def suits(core: Part) -> bool:
@@ -69,6 +71,7 @@ class Relations(BoardMemory):
 
     def taught(self, question: Tensor, answer: Tensor, seconds: float) -> dict[str, float | str]:
         """Find the units; practise under them where the core does not use them well enough as they are."""
+        end = time.process_time() + seconds
         found = units_.discover(answer.numpy(), self.size, self.own, self.own_kinds)
         facts: dict[str, float | str] = {
             "units": float(len(found.units)),
@@ -90,7 +93,8 @@ class Relations(BoardMemory):
             made = self.imagined(PRACTICE, start=CHECKED)
             if made is not None:
                 asked, wanted = torch.cat((made[0], question)), torch.cat((made[1], answer))
-                self.practised((asked, wanted), seconds)
+                left = end - time.process_time() - _AFTER
+                self.practised((asked, wanted), max(left, _AFTER))
                 facts["own_boards_right_after_practice"] = self.right(*own)
         return facts
 
