@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 TOUR = Path(__file__).resolve().parents[2] / "docs" / "tour.md"
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     author = {
