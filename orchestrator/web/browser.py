@@ -301,17 +301,24 @@ async def _end(process: Process) -> None:
         process.stdin.close()
     try:
         async with asyncio.timeout(_ENDING):
-            while process.stdout is not None and await process.stdout.read(1 << 16):
-                pass  # one that still draws could not end
-            await process.wait()
+            await _ended(process)
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ENDING):
+                await _ended(process)
     finally:  # also where this is cut short itself
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+async def _ended(process: Process) -> None:
+    """Wait for its end. What it still draws is read: asyncio tells of no end while a pipe holds something."""
+    while process.stdout is not None and await process.stdout.read(1 << 16):
+        pass
+    await process.wait()
 
 
 async def _close(send: Send, complaint: bytes) -> None:
