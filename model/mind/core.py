@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from safetensors.torch import load
 from datagen.files import open_regular
 from datagen.scenes import scene
 from model import checkpoint, learners
-from model.adapt import guard
+from model.adapt import guard, wording
+from model.encoders import Words
 from model.errors import CheckpointError, ModelError
 from model.hrm.board_part import BoardPart
 from model.hrm.config import HrmConfig
@@ -29,7 +31,7 @@ from model.hrm.scene import SceneReasoner
 from model.hrm.scene_part import ScenePart
 from model.jepa.learner import JepaLearner
 from model.learner import Learner
-from model.part import Part
+from model.part import Part, Question
 
 INDEX, PARTS = "core.json", "parts"
 SCHEMA = 1
@@ -99,6 +101,18 @@ class Opened:
         known = _TOKENS.get(str(self.meta.data.get("recipe")), ("." if self.board.blank == 0 else "0",))
         tokens = [*known, *map(str, range(len(known), self.board.vocabulary))][: self.board.vocabulary]
         return told | {"vocabulary": self.board.vocabulary, "blank": self.board.blank, "tokens": tokens}
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words that a reasoner over pictures knows; none of another."""
+        learner = self.learner
+        if not isinstance(learner, SceneReasoner):
+            return frozenset()
+        return frozenset(Words.parse(learner.vocabulary, learner.config.words).listed())
+
+    def strange(self, question: Question) -> list[str]:
+        """Words of a question that it has never heard: how sure it is of such a one was never measured."""
+        return sorted(wording.parse(question.text, self.words).new) if self.task == "scene" else []
 
     def unchanged(self) -> str:
         """The guard's hash now; `CoreChanged` where it is not that of the opening."""

@@ -185,9 +185,11 @@ class Session:
             probability = min(_UNMEASURED.probability(*found.features), memory.trusted)
         else:
             probability = told.probability(*found.features)
+        strange = [] if memory else opened.strange(question)
         reply = _plain(found, memory) | {
             "probability": round(probability, _SHOWN),
-            "abstained": bool(probability < told.bound),
+            "abstained": bool(probability < told.bound or strange),
+            "unknown": strange,
             "consistency": {"cycles": _rounded(found.cycles), "variants": _rounded(found.variants)},
             "seconds": round(time.perf_counter() - began, _SHOWN),
         }

@@ -317,8 +317,13 @@ def _said(reply: Mapping[str, Any], part: dict[str, Any]) -> str:
     """An answer in one line."""
     answer = reply.get("answer")
     what = "as above" if part.get("task") == "board" and "trace" in reply else _short(answer)
-    held = "; held back: it is not sure enough" if reply.get("abstained") else ""
+    held = f"; held back: {_why_held(reply)}" if reply.get("abstained") else ""
     return f"{what} (sure {_share(reply.get('probability'))}, by {reply.get('by')}{held})"
+
+
+def _why_held(reply: Mapping[str, Any]) -> str:
+    unknown = [str(each) for each in reply.get("unknown") or ()]
+    return f"it has never heard of {', '.join(unknown)}" if unknown else "it is not sure enough"
 
 
 def _consistency(told: Any) -> None:

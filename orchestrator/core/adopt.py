@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 from orchestrator import runs
 from orchestrator.core import store
+from orchestrator.extras import MODELS, lacking
+from orchestrator.lab.link import Gone, Link, MindError
+from orchestrator.lab.mind import host_command
 from state import core, core_words
 from state.contract import Sealer
 from state.core import CoreRefused, Part, Version
@@ -28,6 +31,7 @@ from state.workspace import Workspace
 CALIBRATE = "model.calibrate"
 _ROWS = 1024  # that a part's certainty is fitted and measured on
 _LONGEST = 1800.0  # seconds for one calibration: some 20 of CPU time, on a machine that is busy otherwise
+_OPENING = 300.0  # seconds for a mind to open it
 _MOST = 1024 * 1024  # bytes of a calibration
 
 Tell = Callable[[str], None]
@@ -71,6 +75,7 @@ def adopt(
         found = {name: source(name, path, workspace, journal) for name, path in parts.items()}
         calibrated = {name: calibrate(workspace, name, each, tell) for name, each in found.items()}
         version = store.write(workspace, _fill(now.version, found, calibrated))
+        opens(workspace, version, tell)
     except CoreRefused as error:
         core_words.refused(journal, f"adopt {', '.join(parts)}", str(error), by)
         raise
@@ -96,6 +101,24 @@ def _fill(
         return (before.digest if before else None), {"by": "adopt"}, made
 
     return fill
+
+
+def opens(workspace: Workspace, version: Version, tell: Tell) -> None:
+    """Have the mind open a version, which is not in force yet.
+
+    Raises:
+        CoreRefused: one of its parts can't be built.
+    """
+    if lacking(MODELS, "opening it"):
+        tell("whether it opens was not tried: the extra `model` is not installed")
+        return
+    link = Link(host_command(workspace, version.digest))
+    try:
+        link.ready(_OPENING)
+    except (MindError, Gone) as error:
+        raise CoreRefused(f"it does not open: {error}") from None
+    finally:
+        link.kill("it was only tried")
 
 
 def source(name: str, path: Path, workspace: Workspace, journal: Journal) -> Source:

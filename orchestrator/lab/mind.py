@@ -211,11 +211,11 @@ class Mind:
             return False
 
 
-def host_command(workspace: Workspace) -> list[str]:
-    """The command of the real host over the workspace's verified core; MindError where there is none."""
+def host_command(workspace: Workspace, digest: str = "") -> list[str]:
+    """The command of the real host over a version, else the verified core; MindError where there is none."""
     if missing := lacking(MODELS, "asking the trained core"):
         raise MindError("missing", missing)
-    digest = current_core(workspace)
+    digest = digest or current_core(workspace)
     return [sys.executable, "-P", "-m", "orchestrator.lab.host", str(workspace.home), digest]
 
 

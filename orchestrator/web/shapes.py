@@ -219,7 +219,9 @@ class Answer(_Given):
     probability: Share
     """Calibrated: that the answer is right."""
     abstained: bool
-    """The probability is below the part's bound."""
+    """The probability is below the part's bound, or the question has words that the part never heard."""
+    unknown: list[str] = []
+    """These words."""
     by: str
     """`core`, or a memory's name."""
     others: list[tuple[str, FiniteFloat]] = []

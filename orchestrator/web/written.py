@@ -197,7 +197,10 @@ def answer(reply: Mapping[str, Any], part: Part) -> str:
     said = reply.get("answer")
     lines = [grid(said, part) if isinstance(said, list) else short(said), ""]
     sure = f"probability {share(reply.get('probability'))}, by {short(reply.get('by'), 64)}"
-    lines.append(sure + (" - below its bound: take it as no answer" if reply.get("abstained") else ""))
+    unknown = reply.get("unknown")
+    never = [short(each, 40) for each in unknown] if isinstance(unknown, list) else []
+    why = f"never heard of {', '.join(never)}" if never else "below its bound"
+    lines.append(sure + (f" - {why}: take it as no answer" if reply.get("abstained") else ""))
     others = reply.get("others")
     for each in others[:5] if isinstance(others, list) else []:
         if isinstance(each, list) and len(each) == 2:

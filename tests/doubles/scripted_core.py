@@ -25,6 +25,7 @@ def scripted(put: Any) -> None:
     put(core_kind, "MODULE", "scripted_consolidate")
     put(core_kind, "MODELS", ())
     put(adopt, "CALIBRATE", "scripted_calibration_that_is_not_there")
+    put(adopt, "opens", lambda *given: None)  # these weights are no weights
     plain = runs.environment
 
     def with_doubles(source: Mapping[str, str]) -> dict[str, str]:

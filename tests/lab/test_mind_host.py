@@ -18,7 +18,11 @@ import tiny_core
 from mind_doubles import workspace
 
 from model.mind import records
+from orchestrator.core.adopt import adopt
 from orchestrator.lab.mind import Mind, MindError
+from state.approval_key import KeySealer
+from state.core import CoreRefused, verified
+from state.journal import Journal
 from state.workspace import Workspace
 
 HOST = Path(__file__).with_name("host_by_heart.py")
@@ -114,3 +118,16 @@ def test_killed_while_it_learns_every_memory_is_whole_and_the_next_process_knows
     reply = mind.ask("reason", part="four", cells=last)
     assert reply["answer"] == RIGHT and reply["by"] == "killed"
     assert mind.pid != pid
+
+
+def test_a_model_that_no_mind_can_open_is_not_adopted(tmp_path: Path) -> None:
+    made = workspace(tmp_path / "project")
+    made.home.mkdir(exist_ok=True)
+    journal = Journal.open(made.journal)
+    try:
+        parts = {"four": tiny_core.trained(tmp_path / "run", of_a_later_version=1)}
+        with pytest.raises(CoreRefused, match=r"does not open: .*of_a_later_version"):
+            adopt(made, journal, KeySealer(), parts)
+        assert verified(journal, made, KeySealer()).version is None
+    finally:
+        journal.close()

@@ -397,6 +397,7 @@ def test_an_answer_has_the_fields_of_the_protocol(home: Path) -> None:
         "answer",
         "probability",
         "abstained",
+        "unknown",
         "by",
         "others",
         "doubts",

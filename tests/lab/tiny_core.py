@@ -38,11 +38,11 @@ DATA = {
 }
 
 
-def trained(folder: Path, seed: int = 0) -> Path:
-    """A checkpoint as a training writes it, of weights that the seed decides."""
+def trained(folder: Path, seed: int = 0, **strange: object) -> Path:
+    """A checkpoint as a training writes it, of weights that the seed decides; `strange` options can't be."""
     torch.manual_seed(seed)
     learner = HrmLearner(HrmConfig.model_validate(BOARD))
-    meta = checkpoint.Meta("hrm", {"model": BOARD}, "k", DATA, seed, 1, "all", {}, {})
+    meta = checkpoint.Meta("hrm", {"model": BOARD | strange}, "k", DATA, seed, 1, "all", {}, {})
     return checkpoint.save(folder, meta, learner.state_dict(), {"x": torch.zeros(1)})
 
 

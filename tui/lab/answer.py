@@ -20,6 +20,8 @@ _BAR = 10
 
 def words_of(found: Answer) -> tuple[str, str]:
     """How sure an answer is, in words, and the role of its tone."""
+    if found.abstained and found.unknown:
+        return f"it has never heard of {', '.join(found.unknown)}", "waiting"
     if found.abstained:
         return "it would rather not say", "waiting"
     chance = found.probability

@@ -70,6 +70,8 @@ class Answer:
     probability: float | None
     abstained: bool
     by: str
+    unknown: tuple[str, ...] = ()
+    """Words of the question that it has never heard."""
     others: tuple[tuple[str, float], ...] = ()
     doubts: tuple[float, ...] = ()
     cycles: float | None = None
@@ -238,6 +240,7 @@ def answer(raw: Any, part: Part) -> Answer:
         probability=share(found.get("probability")),
         abstained=found.get("abstained") is not False,  # what is not known is not sure
         by=text(found.get("by"), _WORD) or "?",
+        unknown=tuple(text(each, _WORD) for each in _listed(found.get("unknown"), _MOST)),
         others=_others(found.get("others")),
         doubts=doubts if part.task == "board" and len(doubts) == part.cells else (),
         cycles=share(agreed.get("cycles")),
