@@ -49,7 +49,7 @@ COCKPIT = """
 import json, sys, types
 from pathlib import Path
 fake = types.ModuleType("tui.app")
-def run(root, start_engine, sealer):
+def run(root, start_engine, sealer, open_mind):
     print(json.dumps([str(root), callable(start_engine), sorted(name for name in sys.modules)]))
     return 7
 fake.run = run
