@@ -54,6 +54,7 @@ DOORS = {
     "orchestrator/alerts/voice.py": "the system's voice, where a person turned it on",
     "orchestrator/providers/embedded_link.py": "the program's own child that runs llama.cpp",
     "orchestrator/lab/link.py": "the program's own child that holds the core and answers",
+    "orchestrator/web/browser.py": "the program's own cockpit, one for each page of a browser",
     "datagen/column_run.py": "the workers of a data set: the program's own module",
     "model/ddp.py": "the processes of a run on several devices: the program's own module",
     "tui/editor.py": "the person's editor, on their key",
