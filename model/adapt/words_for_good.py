@@ -34,6 +34,8 @@ _TURNS = 3  # of the core's own questions about each fresh picture
 _OTHER = "~"  # no word of any question
 _BATCH, _RATE = 128, 1e-3
 _ROUND = 500
+_SHARES = (0.85, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3)  # of the way from the old weights to the new
+_LOOKED, _GIVEN_UP = 2000, 0.01  # taught questions that this is judged by, and what they may lose of exact
 _STAY = ("encoder.", "sight.", "meaning")  # what it sees
 Tell = Callable[[int, float], None]
 """Told the step and the share of the time that is gone."""
@@ -94,13 +96,15 @@ def consolidate_words(
     before = _measured(scratch, held_own), _measured(scratch, held_new)
     own, new = _asked(scratch, memory, seed, 0, pictures)
     left = core_seconds - (time.process_time() - begin)
+    was = {name: each.clone() for name, each in scratch.state_dict().items()}
     _teach(scratch, own, new, seed, left * 0.95, tell)
+    _no_further(scratch, was, new)
     after = _measured(scratch, held_own), _measured(scratch, held_new)
     found = []
-    for task, was, now, held in zip(("old", "new"), before, after, (held_own, held_new), strict=True):
-        for group in sorted(was):
+    for task, then, now, held in zip(("old", "new"), before, after, (held_own, held_new), strict=True):
+        for group in sorted(then):
             found.append(
-                Effect(f"{task}: {group}", "exact", was[group], now[group], held.groups.count(group))
+                Effect(f"{task}: {group}", "exact", then[group], now[group], held.groups.count(group))
             )
     return found
 
@@ -239,6 +243,32 @@ def _teach(reasoner: SceneReasoner, own: _Set, new: _Set, seed: int, seconds: fl
         step += 1
         tell(step, gone)
     reasoner.requires_grad_(False)
+
+
+@torch.no_grad()
+def _no_further(reasoner: SceneReasoner, was: dict[str, Tensor], new: _Set) -> None:
+    """Go back towards what it was for as long as each rule holds: what the new needs not, the old keeps.
+
+    Weights between both ends do what each of them can (Wortsman et al., arXiv 2109.01903).
+    """
+    end = {name: each.clone() for name, each in reasoner.state_dict().items()}
+    at = range(0, len(new.groups), max(1, len(new.groups) // _LOOKED))  # rules stand one after the other
+    some = _Set({name: each[list(at)] for name, each in new.rows.items()}, [new.groups[each] for each in at])
+    wanted = {group: right - _GIVEN_UP for group, right in _measured(reasoner, some).items()}
+
+    def go(share: float) -> None:
+        for name, each in reasoner.state_dict().items():
+            if each.is_floating_point():
+                each.copy_(was[name] + share * (end[name] - was[name]))
+
+    kept = 1.0
+    for share in _SHARES:
+        go(share)
+        found = _measured(reasoner, some)
+        if any(found[group] < least for group, least in wanted.items()):
+            break
+        kept = share
+    go(kept)
 
 
 @torch.no_grad()
