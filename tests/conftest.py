@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_collection_finish() -> None:
-    """What all the imports made stays: looking through it for garbage again and again is slow, and is timed."""
+    """What the imports made stays: to look through it for garbage again and again is slow, and is timed."""
     gc.collect()
     gc.freeze()
 
