@@ -30,7 +30,7 @@ from model.hrm.scene import SceneReasoner
 
 _SURE = 0.6  # the memory's answers that are less likely are not taught
 _SHARE = 0.25  # of the questions in a batch that are the person's
-_TURNS = 3  # of the core's own questions about each fresh picture
+_TURNS = 3  # of the core's own questions about each picture
 _OTHER = "~"  # no word of any question
 _BATCH, _RATE = 128, 1e-3
 _ROUND = 500
@@ -82,7 +82,7 @@ def consolidate_words(
     """Teach a copy of the core's reasoner what the memory knows; what that did to held-out questions.
 
     Deterministic but for how many steps the seconds of CPU time allow. It is taught from `pictures` fresh
-    ones, and measured on `rows` others: a question of the core's own about each, and of the person's.
+    ones, and measured on `rows` others: three questions of the core's own about each, and one of the person's.
 
     Raises:
         NoRoom: the reasoner has no free place for a word or an answer.
@@ -140,7 +140,7 @@ def _asked(reasoner: SceneReasoner, memory: Concepts, seed: int, side: int, coun
     tables = memory.reader.read(latents)
     latents = latents.to(torch.bfloat16)
     asked, said, groups = [], [], []
-    for turn in range(1 if side else _TURNS):
+    for turn in range(_TURNS):
         drawn = wordings.questions(Draws(f"words for good/{side}/{turn}", seed, 0, len(objects)), objects)
         asked += wordings.texts(drawn[0])
         said += wordings.texts(drawn[1])
