@@ -82,7 +82,7 @@ def consolidate_words(
     """Teach a copy of the core's reasoner what the memory knows; what that did to held-out questions.
 
     Deterministic but for how many steps the seconds of CPU time allow. It is taught from `pictures` fresh
-    ones, and measured on `rows` others: three questions of the core's own about each, and one of the person's.
+    ones, and measured on `rows` others: three questions of the core's own about each, one of the person's.
 
     Raises:
         NoRoom: the reasoner has no free place for a word or an answer.
