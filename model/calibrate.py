@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from datagen import files, runlog
-from datagen.errors import DataError
-from model.devices import prepare_environment
-from model.errors import ModelError, RequestError
+from model import job
+from model.errors import ModelError
 
-REQUEST, CALIBRATION = "request.json", "calibration.json"
-_MOST = 1 << 16  # bytes of a request
+CALIBRATION = "calibration.json"
 
 
 class Request(BaseModel):
@@ -38,37 +35,14 @@ class Request(BaseModel):
 
 def main(run_dir: Path) -> int:
     """Do the run; 0 when its result is good, 1 when it is an error."""
-    prepare_environment(1)
-    try:
-        runlog.drop_failure(run_dir)
-        metrics, body = _calibrated(run_dir, _asked(run_dir))
-        text = json.dumps(body, sort_keys=True, allow_nan=False).encode() + b"\n"
-        files.replace(run_dir / CALIBRATION, text)
-        runlog.succeed(run_dir, {**metrics}, CALIBRATION, hashlib.sha256(text).hexdigest())
-    except (ModelError, DataError, OSError, ValueError) as error:
-        print(runlog.explain(error), file=sys.stderr)
-        runlog.give_up(run_dir, error)
-        return 1
-    except ImportError as error:
-        line = f"{error.name or error} is missing: pip install 'jetbox[model]'"
-        print(line, file=sys.stderr)
-        runlog.fail(run_dir, line)
-        return 1
-    return 0
+    return job.do(run_dir, Request, _made)
 
 
-def _asked(run_dir: Path) -> Request:
-    try:
-        with files.open_regular(run_dir / REQUEST) as file:
-            return Request.model_validate(json.loads(file.read(_MOST)))
-    except OSError as error:
-        raise RequestError(f"{REQUEST} can't be read: {error.strerror or error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise RequestError(f"{REQUEST}: {where}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{REQUEST} is not JSON: {error}") from None
+def _made(run_dir: Path, asked: Request) -> job.Made:
+    metrics, body = _calibrated(run_dir, asked)
+    text = json.dumps(body, sort_keys=True, allow_nan=False).encode() + b"\n"
+    files.replace(run_dir / CALIBRATION, text)
+    return job.Made(metrics, CALIBRATION, hashlib.sha256(text).hexdigest())
 
 
 def _calibrated(run_dir: Path, asked: Request) -> tuple[dict[str, float], dict[str, Any]]:

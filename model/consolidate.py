@@ -9,20 +9,12 @@ reads is sealed while it works, and read again at the end: not a byte of it has 
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from datagen import files, runlog
-from datagen.errors import DataError
-from model.devices import prepare_environment
-from model.errors import ModelError, RequestError
-
-REQUEST = "request.json"
-_MOST = 1 << 16  # bytes of a request
+from model import job
 
 
 class Request(BaseModel):
@@ -39,35 +31,11 @@ class Request(BaseModel):
 
 def main(run_dir: Path) -> int:
     """Do the run; 0 when its result is good, 1 when it is an error."""
-    prepare_environment(1)
-    try:
-        runlog.drop_failure(run_dir)
-        asked = _asked(run_dir)
-        from model.adapt import candidate
-
-        metrics, sha256 = candidate.make(run_dir, asked)
-        runlog.succeed(run_dir, {**metrics}, "candidate/core.json", sha256)
-    except (ModelError, DataError, OSError, ValueError) as error:
-        print(runlog.explain(error), file=sys.stderr)
-        runlog.give_up(run_dir, error)
-        return 1
-    except ImportError as error:
-        line = f"{error.name or error} is missing: pip install 'jetbox[model]'"
-        print(line, file=sys.stderr)
-        runlog.fail(run_dir, line)
-        return 1
-    return 0
+    return job.do(run_dir, Request, _made)
 
 
-def _asked(run_dir: Path) -> Request:
-    try:
-        with files.open_regular(run_dir / REQUEST) as file:
-            return Request.model_validate(json.loads(file.read(_MOST)))
-    except OSError as error:
-        raise RequestError(f"{REQUEST} can't be read: {error.strerror or error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise RequestError(f"{REQUEST}: {where}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{REQUEST} is not JSON: {error}") from None
+def _made(run_dir: Path, asked: Request) -> job.Made:
+    from model.adapt import candidate  # loads torch, after the threads are settled
+
+    metrics, sha256 = candidate.make(run_dir, asked)
+    return job.Made(metrics, "candidate/core.json", sha256)
