@@ -119,6 +119,24 @@ def assert_same(run: Path, other: Path, last: int) -> None:
     assert {key.partition(".")[0] for key in here} >= {"rank0", "rank1"}
 
 
+@pytest.mark.parametrize(("first", "status"), [("pass", 0), ("raise SystemExit(1)", 1)])
+def test_a_rank_that_never_ends_is_waited_for_only_so_long_after_the_first(
+    first: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ddp, "_TOGETHER", 0.2)
+    monkeypatch.setattr(ddp, "_AFTER", 0.2)
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", code]) for code in (first, "import time; time.sleep(600)")
+    ]
+    try:
+        assert ddp._await(ranks, []) == status
+        assert ranks[1].poll() is None  # `launch` ends it
+    finally:
+        for each in ranks:
+            each.kill()
+            each.wait()
+
+
 def test_where_processes_can_have_no_socket_the_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*given: object, **named: object) -> None:
         raise RuntimeError("[enforce fail] socket: Operation not permitted")

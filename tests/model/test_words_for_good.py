@@ -11,7 +11,7 @@ from tiny_boards import MemoryFeed
 from told_scenes import KIND, Seeing, kind, lessons
 
 from datagen.scenes import scene
-from model.adapt import beliefs, guard
+from model.adapt import beliefs, guard, words_for_good
 from model.adapt.concepts import Concepts
 from model.adapt.words_for_good import NoRoom, consolidate_words, grow
 from model.encoders import Words
@@ -126,3 +126,22 @@ def test_a_memory_without_lessons_or_sure_of_nothing_teaches_nothing() -> None:
     )
     with pytest.raises(ModelError, match="sure of no fresh scene"):
         consolidate_words(guard.scratch(part.learner), unsure, core_seconds=1.0, rows=50, pictures=50)
+
+
+def test_weights_go_no_further_than_each_new_rule_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    taught = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(taught.weight)
+    needs = {"one": 0.3, "other": 0.45}
+
+    def measured(reasoner: torch.nn.Module, held: object) -> dict[str, float]:
+        here = float(next(reasoner.parameters()).detach())
+        return {rule: float(here >= least - 1e-6) for rule, least in needs.items()}
+
+    monkeypatch.setattr(words_for_good, "_measured", measured)
+    rules = words_for_good._Set({"target": torch.zeros(4)}, ["one", "one", "other", "other"])
+    words_for_good._no_further(taught, {"weight": torch.zeros(1, 1)}, rules)  # type: ignore[arg-type]
+    assert float(taught.weight.detach()) == pytest.approx(0.45)
+    needs["other"] = 1.0
+    torch.nn.init.ones_(taught.weight)
+    words_for_good._no_further(taught, {"weight": torch.zeros(1, 1)}, rules)  # type: ignore[arg-type]
+    assert float(taught.weight.detach()) == 1.0
