@@ -5,13 +5,19 @@ nothing is forgotten, and in the person's questions with the memory's answers, w
 words take free places of the reasoner's vocabulary, new answers free rows of its table; what it sees (`sight`
 and the encoder) stays as it is. The copy is given; the core is never touched. Measured before and after on
 held-out scenes: each topic of the core's questions, and each rule's agreement with the memory.
+
+First the rows of the new words and answers alone learn: a question without them is read as before, so the old
+can only lose where a new answer wins, which is taught against. All else learns where that is not enough, such
+as for a question of known words.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from itertools import count as counted
 
 import numpy as np
 import torch
@@ -26,12 +32,17 @@ from model.adapt.taught import Key
 from model.adapt.wording import PLAIN
 from model.encoders import Words
 from model.errors import ModelError
-from model.hrm.scene import SceneReasoner
+from model.hrm.scene import SceneReasoner, Thought
 
 _SURE = 0.6  # the memory's answers that are less likely are not taught
 _SHARE = 0.25  # of the questions in a batch that are the person's
 _TURNS = 3  # of the core's own questions about each picture
 _OTHER = "~"  # no word of any question
+_DRAWN = 2048  # scenes at once, of both sides
+_ENOUGH, _MOST = 1000, 3  # scenes that fit a rule, and times the pictures that are looked through for them
+_STEPS, _NEW, _KEPT = 400, 96, 2048  # steps of the new rows; taught and kept questions in one
+_ROW_RATE, _GUARD = 0.02, 10.0  # and how much the kept count
+_HELD = 0.97  # of what is taught of each rule, at least, or all else learns too
 _BATCH, _RATE = 128, 1e-3
 _ROUND = 500
 _SHARES = (0.85, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3)  # of the way from the old weights to the new
@@ -69,6 +80,31 @@ class _Set:
         return {name: each[at] for name, each in self.rows.items()}
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What a reasoner makes of questions: N of them, in S refinement steps."""
+
+    cells: Tensor  # [S, N, C]
+    logits: Tensor  # [S, N, A]
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """The CPU time that the learning may take."""
+
+    begin: float
+    seconds: float
+    told: Tell
+
+    def gone(self) -> float:
+        """The share of the time that is gone: 1 and more when it is over."""
+        return (time.process_time() - self.begin) / self.seconds
+
+    def tell(self, step: int) -> None:
+        """Say how far it is."""
+        self.told(step, min(self.gone(), 1.0))
+
+
 def consolidate_words(
     scratch: SceneReasoner,
     memory: Concepts,
@@ -81,8 +117,9 @@ def consolidate_words(
 ) -> list[Effect]:
     """Teach a copy of the core's reasoner what the memory knows; what that did to held-out questions.
 
-    Deterministic but for how many steps the seconds of CPU time allow. It is taught from `pictures` fresh
-    ones, and measured on `rows` others: three questions of the core's own about each, one of the person's.
+    The rows learn in a fixed number of steps; all weights for what is left of the seconds of CPU time. It is
+    taught from `pictures` fresh ones, more where a rule fits few, and measured on `rows` others: three
+    questions of the core's own about each, one of the person's.
 
     Raises:
         NoRoom: the reasoner has no free place for a word or an answer.
@@ -95,10 +132,12 @@ def consolidate_words(
     held_own, held_new = _asked(scratch, memory, seed, 1, rows)
     before = _measured(scratch, held_own), _measured(scratch, held_new)
     own, new = _asked(scratch, memory, seed, 0, pictures)
-    left = core_seconds - (time.process_time() - begin)
-    was = {name: each.clone() for name, each in scratch.state_dict().items()}
-    _teach(scratch, own, new, seed, left * 0.95, tell)
-    _no_further(scratch, was, new)
+    clock = _Clock(begin, core_seconds * 0.95, tell)
+    _teach_rows(scratch, own, new, seed, clock.tell)
+    if min(_measured(scratch, new).values()) < _HELD:
+        was = {name: each.clone() for name, each in scratch.state_dict().items()}
+        _teach(scratch, own, new, seed, clock)
+        _no_further(scratch, was, new)
     after = _measured(scratch, held_own), _measured(scratch, held_new)
     found = []
     for task, then, now, held in zip(("old", "new"), before, after, (held_own, held_new), strict=True):
@@ -127,55 +166,61 @@ def grow(reasoner: SceneReasoner, texts: Sequence[str], answers: Sequence[str]) 
             coded = each.encode()
             reasoner.known[row] = 0
             reasoner.known[row, : len(coded)] = torch.tensor(list(coded), dtype=torch.uint8)
-            reasoner.head[row] = reasoner.head[: len(table)].mean(
-                0
-            )  # an untrained row was pushed away by all
+            reasoner.head[row] = reasoner.head[: len(table)].mean(0)  # untrained, all pushed it away
 
 
 def _asked(reasoner: SceneReasoner, memory: Concepts, seed: int, side: int, count: int) -> tuple[_Set, _Set]:
-    """The core's own questions and the person's about fresh pictures; side 1 is held out of all learning."""
-    pictures, objects = _pictures(seed, side, count, reasoner.config.vision.size)
-    with torch.no_grad():
-        latents = reasoner.seen(torch.from_numpy(pictures).to(reasoner.embed.device))
-    tables = memory.reader.read(latents)
-    latents = latents.to(torch.bfloat16)
-    asked, said, groups = [], [], []
-    for turn in range(_TURNS):
-        drawn = wordings.questions(Draws(f"words for good/{side}/{turn}", seed, 0, len(objects)), objects)
-        asked += wordings.texts(drawn[0])
-        said += wordings.texts(drawn[1])
-        groups += [wordings.TOPICS[at] for at in drawn[2]]
-    own = _set(reasoner, latents.repeat(len(asked) // len(objects), 1, 1), asked, said, groups)
+    """The core's own questions and the person's about fresh pictures; side 1 is held out of all learning.
+
+    The core's own of `count` pictures or a few more; to learn rules that fit few, more are looked through.
+    """
     chance = np.random.default_rng([seed, side])
-    found: list[tuple[int, str, str, str]] = []
-    for key in sorted(memory.rules):
-        found += _taught(memory, key, tables, chance, loosely=not side)
-    if not found:
+    own: list[tuple[Tensor, list[str], list[str], list[str]]] = []
+    found: dict[Key, list[tuple[Tensor, str, str]]] = {key: [] for key in sorted(memory.rules)}
+    seen = 0
+    for start, pictures, objects in _pictures(seed, side, reasoner.config.vision.size):
+        with torch.no_grad():
+            latents = reasoner.seen(torch.from_numpy(pictures).to(reasoner.embed.device))
+        tables = memory.reader.read(latents)
+        latents = latents.to(torch.bfloat16)
+        for turn in range(_TURNS if seen < count else 0):
+            draws = Draws(f"words for good/{side}/{turn}", seed, start, start + len(objects))
+            asked, said, topics = wordings.questions(draws, objects)
+            names = [wordings.TOPICS[at] for at in topics]
+            own.append((latents, wordings.texts(asked), wordings.texts(said), names))
+        for key, rows in found.items():
+            for at, text, answer in _taught(memory, key, tables, chance, loosely=not side):
+                rows.append((latents[at], text, answer))
+        seen += len(objects)
+        least = min(map(len, found.values()))
+        if seen >= count and (side or least >= _ENOUGH or seen >= _MOST * count):
+            break
+    told = [(*row, " ".join(key[1:])) for key, rows in found.items() for row in rows]
+    if not told:
         raise ModelError("the memory is sure of no fresh scene: it needs more lessons first")
-    places, texts, answers, rules = (list(each) for each in zip(*found, strict=True))
-    return own, _set(reasoner, latents[places], texts, answers, rules)
+    latents = torch.cat([each[0] for each in own])
+    texts, answers, groups = (list(chain.from_iterable(each[at] for each in own)) for at in (1, 2, 3))
+    seen_new, *said_new = (list(each) for each in zip(*told, strict=True))
+    return (
+        _set(reasoner, latents, texts, answers, groups),
+        _set(reasoner, torch.stack(seen_new), *said_new),
+    )
 
 
-def _pictures(seed: int, side: int, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """So many fresh pictures of scenes of one side, and their objects."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    start = 0
-    while sum(len(objects) for _, objects in found) < count:
-        draws = Draws("words for good", seed, start, start + 2048)
+def _pictures(seed: int, side: int, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Fresh pictures of scenes of one side, without an end: where they begin, they, and their objects."""
+    for start in counted(0, _DRAWN):
+        draws = Draws("words for good", seed, start, start + _DRAWN)
         drawn = scene.draw(draws, 1, scene.MOST)
         painted = render.draw(draws, drawn.objects, scene.spots(draws, drawn, size), size)
         keep = drawn.split == side
-        found.append((painted[keep], drawn.objects[keep]))
-        start += 2048
-    return np.concatenate([each for each, _ in found])[:count], np.concatenate([each for _, each in found])[
-        :count
-    ]
+        yield start, painted[keep], drawn.objects[keep]
 
 
 def _taught(
     memory: Concepts, key: Key, tables: np.ndarray, chance: np.random.Generator, *, loosely: bool
-) -> list[tuple[int, str, str, str]]:
-    """Pictures by number, a question of a rule's, the memory's answer where it is sure of it, and the rule.
+) -> list[tuple[int, str, str]]:
+    """Pictures by number, a question of a rule's, and the memory's answer, where it is sure of it.
 
     Loosely: words that only carry the sentence are now and then others, so that it is not learned by heart.
     """
@@ -188,7 +233,7 @@ def _taught(
         best = max(odds, key=lambda each: odds[each])
         if odds[best] >= _SURE:
             text = _loosened(asked[at], chance) if loosely else asked[at]
-            found.append((at, text, best, " ".join(key[1:])))
+            found.append((at, text, best))
     return found
 
 
@@ -209,39 +254,91 @@ def _set(
     )
 
 
-def _teach(reasoner: SceneReasoner, own: _Set, new: _Set, seed: int, seconds: float, tell: Tell) -> None:
-    """Steps until the seconds of CPU time are gone: the new answers, and to say the old as before.
+def _teach_rows(
+    reasoner: SceneReasoner, own: _Set, new: _Set, seed: int, tell: Callable[[int], None]
+) -> None:
+    """The rows of words and answers that none of the core's own questions has; all else stays, bit for bit.
+
+    What its own questions come to does not depend on them, but for whether a new answer wins.
+    """
+    config, embed, head = reasoner.config, reasoner.embed, reasoner.head
+    words, answers = (_only(each, new, own) for each in ("words", "target"))
+    said = _said(reasoner, own)
+    learned = torch.zeros(len(head), dtype=torch.bool, device=head.device)
+    learned[answers] = True
+    old = said.logits[..., ~learned].logsumexp(-1)
+    reasoner.requires_grad_(False)
+    embed.requires_grad_(True)
+    head.requires_grad_(True)
+    stepper = torch.optim.Adam((embed, head), lr=_ROW_RATE)
+    rng = torch.Generator().manual_seed(seed)
+    for step in range(_STEPS):
+        for group in stepper.param_groups:
+            group["lr"] = _ROW_RATE * min(1.0, (step + 1) / 20) * (1 - step / _STEPS)
+        told = new.drawn(_NEW, rng)
+        losses = [
+            F.cross_entropy(thought.logits, told["target"]) + config.halt_weight * _halting(thought, told)
+            for thought in reasoner.thoughts(told, config.halt_steps)
+        ]
+        at = torch.randint(len(own.groups), (_KEPT,), generator=rng)
+        wins = F.softplus((said.cells[:, at] @ head[answers].T).logsumexp(-1) - old[:, at])
+        stepper.zero_grad()
+        torch.autograd.backward(torch.stack(losses).mean() + (_GUARD * wins.mean() if len(answers) else 0.0))
+        for table, free in ((embed, words), (head, answers)):
+            assert table.grad is not None
+            kept = torch.ones(len(table), dtype=torch.bool, device=table.device)
+            kept[free] = False
+            table.grad[kept] = 0  # and Adam leaves it where it is
+        stepper.step()
+        tell(step)
+    reasoner.requires_grad_(False)
+
+
+def _only(name: str, new: _Set, own: _Set) -> Tensor:
+    """The numbers of words or answers that are in the new questions alone."""
+    here, there = (torch.unique(each.rows[name]) for each in (new, own))
+    found: Tensor = here[~torch.isin(here, there)]
+    return found
+
+
+def _halting(thought: Thought, asked: dict[str, Tensor]) -> Tensor:
+    """How wrong it is about being right."""
+    right = (thought.logits.argmax(1) == asked["target"]).float()
+    return F.binary_cross_entropy_with_logits(thought.halt, right)
+
+
+def _teach(reasoner: SceneReasoner, own: _Set, new: _Set, seed: int, clock: _Clock) -> None:
+    """Steps of all but what it sees until the time is gone: the new answers, and the old as before.
 
     What it said before of its own questions is kept as it was said, with its doubts (Li and Hoiem, arXiv
     1606.09282): truth that it can't see would only disturb the rest.
     """
     config = reasoner.config
     learning = [each for name, each in reasoner.named_parameters() if not name.startswith(_STAY)]
-    own.rows["odds"] = _said(reasoner, own).softmax(-1)
-    for name, each in reasoner.named_parameters():
-        each.requires_grad_(not name.startswith(_STAY))
+    own.rows["odds"] = _said(reasoner, own).logits[-1].softmax(-1)
+    for each in learning:
+        each.requires_grad_(True)
     stepper = torch.optim.AdamW(learning, lr=_RATE, weight_decay=0.0)
     rng = torch.Generator().manual_seed(seed)
-    begin, step = time.process_time(), 0
-    while (gone := (time.process_time() - begin) / max(seconds, 1e-3)) < 1:
+    begin, step = clock.gone(), 0
+    while (gone := clock.gone()) < 1:
         for group in stepper.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / 20) * (1 - gone)
+            group["lr"] = _RATE * min(1.0, (step + 1) / 20) * (1 - gone) / (1 - begin)
         given = round(_BATCH * _SHARE)
         told, kept = new.drawn(given, rng), own.drawn(_BATCH - given, rng)
         both = {name: torch.cat([told[name], kept[name]]) for name in ("words", "target", "latents")}
         losses = []
         for thought in reasoner.thoughts(both, config.halt_steps):
-            right = (thought.logits.argmax(1) == both["target"]).float()
-            halting = F.binary_cross_entropy_with_logits(thought.halt, right)
             fresh = F.cross_entropy(thought.logits[:given], told["target"])
             same = F.cross_entropy(thought.logits[given:], kept["odds"])
-            losses.append(fresh * _SHARE + same * (1 - _SHARE) + config.halt_weight * halting)
+            halting = config.halt_weight * _halting(thought, both)
+            losses.append(fresh * _SHARE + same * (1 - _SHARE) + halting)
         stepper.zero_grad()
         torch.autograd.backward(torch.stack(losses).mean())
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
         stepper.step()
         step += 1
-        tell(step, gone)
+        clock.tell(_STEPS + step)
     reasoner.requires_grad_(False)
 
 
@@ -272,19 +369,21 @@ def _no_further(reasoner: SceneReasoner, was: dict[str, Tensor], new: _Set) -> N
 
 
 @torch.no_grad()
-def _said(reasoner: SceneReasoner, held: _Set) -> Tensor:
-    """Logits [N, A] of all its questions, after all refinement steps."""
+def _said(reasoner: SceneReasoner, held: _Set) -> _Said:
+    """What it makes of all questions of a set."""
     reasoner.eval()
-    found = []
+    cells, logits = [], []
     for start in range(0, len(held.groups), _ROUND):
         part = {name: each[start : start + _ROUND] for name, each in held.rows.items()}
-        found.append(reasoner.answer(part, reasoner.config.halt_steps)[0])
-    return torch.cat(found)
+        thoughts = list(reasoner.thoughts(part, reasoner.config.halt_steps))
+        cells.append(torch.stack([each.cells for each in thoughts]))
+        logits.append(torch.stack([each.logits for each in thoughts]))
+    return _Said(torch.cat(cells, 1), torch.cat(logits, 1))
 
 
 def _measured(reasoner: SceneReasoner, held: _Set) -> dict[str, float]:
     """The share of each group's questions that are answered rightly."""
-    right = (_said(reasoner, held).argmax(1) == held.rows["target"]).tolist()
+    right = (_said(reasoner, held).logits[-1].argmax(1) == held.rows["target"]).tolist()
     groups = sorted(set(held.groups))
     return {
         group: float(np.mean([ok for ok, own in zip(right, held.groups, strict=True) if own == group]))

@@ -99,6 +99,7 @@ class SceneConfig(Part):
 class Thought:
     """What a refinement step gives."""
 
+    cells: Tensor  # [B, cells * hidden], fp32: what the answer is read from
     logits: Tensor  # [B, A], fp32
     halt: Tensor  # [B], fp32: log-odds that the answer is right
     change: Tensor  # [B], fp32: how far the answer's latent moved, as a share of its length before
@@ -278,7 +279,8 @@ class SceneReasoner(Learner):
             for _ in range(config.h_cycles):
                 y, z = self.core.cycle(asked, y, z, view, config.l_cycles)
             halt = F.linear(y.mean(1), self.halt, self.halt_bias).squeeze(-1)
-            yield Thought(F.linear(y.flatten(1), self.head), halt, _moved(before, y))
+            cells = y.flatten(1)
+            yield Thought(cells, F.linear(cells, self.head), halt, _moved(before, y))
 
     def _numbers(self, said: list[str]) -> Tensor:
         """The number of each answer, int64 [N]; -1 of one that it does not know."""

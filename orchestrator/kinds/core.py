@@ -44,9 +44,9 @@ class CoreOptions(Options):
     part: _Name | None = None
     """The part of the core that learns; the memory's own where it is left out."""
     core_seconds: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] = 60
-    """CPU seconds that the learning may take."""
+    """CPU seconds that the learning may take; new words alone are learned in a fixed number of steps."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """The same seed gives the same candidate."""
+    """What is drawn: fresh questions, and the order of learning."""
 
 
 class Core:

@@ -68,7 +68,11 @@ def test_words_are_learned_from_the_cores_own_sight(seeing: SceneReasoner) -> No
     assert told_scenes.right(memory, lessons(kind, KIND, 100, 50)) > 0.75
 
 
-def test_a_copy_is_taught_and_the_core_is_not_touched(seeing: SceneReasoner) -> None:
+def test_a_copy_is_taught_and_the_core_is_not_touched(
+    seeing: SceneReasoner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words_for_good, "_HELD", 1.1)  # never enough: all weights learn, too
+    monkeypatch.setattr(words_for_good, "_STEPS", 20)
     core = guard.scratch(seeing).requires_grad_(False).eval()
     guard.seal(core, "scenes")
     memory = Concepts(ScenePart(core))
@@ -76,7 +80,7 @@ def test_a_copy_is_taught_and_the_core_is_not_touched(seeing: SceneReasoner) -> 
     copy = guard.scratch(core)
     told: list[float] = []
     effects = consolidate_words(
-        copy, memory, core_seconds=2.5, rows=300, pictures=600, tell=lambda step, gone: told.append(gone)
+        copy, memory, core_seconds=4.0, rows=300, pictures=600, tell=lambda step, gone: told.append(gone)
     )
     guard.verify(core)
     new = [each for each in effects if each.task == "new: kind"]
@@ -93,6 +97,29 @@ def test_a_copy_is_taught_and_the_core_is_not_touched(seeing: SceneReasoner) -> 
     known = Words.parse(copy.vocabulary, copy.config.words).listed()
     assert {"kind", "it"} <= set(known)
     assert copy.answers()[-2:] == ["brr", "ember"]
+
+
+def test_new_words_alone_change_nothing_that_an_old_question_is_read_by(
+    seeing: SceneReasoner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = guard.scratch(seeing).requires_grad_(False).eval()
+    memory = Concepts(ScenePart(core))
+    memory.learn(lessons(kind, KIND, 24, 0), 2.0)
+    copy = guard.scratch(core)
+    monkeypatch.setattr(words_for_good, "_HELD", 0.0)
+    monkeypatch.setattr(words_for_good, "_STEPS", 120)
+    effects = consolidate_words(copy, memory, core_seconds=1.0, rows=300, pictures=600)
+    assert next(each.after for each in effects if each.task == "new: kind") > 0.8
+    assert all(each.before - each.after < 0.01 for each in effects if each.task.startswith("old"))
+    held = dict(core.state_dict())
+    differ = {name for name, each in copy.state_dict().items() if not torch.equal(each, held[name])}
+    assert differ == {"embed", "head", "vocabulary", "known"}
+    answers = len(core.answers())
+    with torch.no_grad():
+        latents = core.seen(torch.from_numpy(few_scenes.columns(64, 5)["image"]))
+    rows = {"words": core.asked(["what colour is the circle?"] * 64), "latents": latents}
+    old, new = (one.answer(rows, one.config.halt_steps)[0] for one in (core, copy))
+    assert torch.equal(old[:, :answers], new[:, :answers])
 
 
 def test_new_words_and_answers_take_free_places_and_the_old_stay_where_they_are() -> None:
