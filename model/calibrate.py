@@ -1,8 +1,8 @@
 """A calibration run: how far a part's certainty can be believed, from `request.json` to `calibration.json`.
 
 Started by the run protocol (`python -P -m orchestrator.child RUN_DIR model.calibrate`) with {"schema": 1,
-"checkpoint": DIR, "data": DIR or null, "rows": N, "seed": N}. Half of the rows fit the map, the other half
-measures it, and only what they say is a metric. Without `data` the rows are made afresh.
+"checkpoint": DIR, "data": DIR or null, "rows": N, "seed": N}. All rows fit the map; the metrics are of
+what maps of four fifths of them say of the others. Without `data` the rows are made afresh.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _calibrated(run_dir: Path, asked: Request) -> tuple[dict[str, float], dict[s
     else:
         columns = heldout.fresh(meta, asked.rows, asked.seed)
     cases = heldout.cases(columns, part.task)
-    if len(cases) < 2:
+    if len(cases) < calibration.FOLDS:
         raise ModelError("there are too few held-out rows to measure anything: make a larger data set")
     signs, right = [], []
     with runlog.RunLog(run_dir) as log:
@@ -70,9 +70,8 @@ def _calibrated(run_dir: Path, asked: Request) -> tuple[dict[str, float], dict[s
             right.append(hit)
             if number % 96 == 0 or number == len(cases):
                 log.progress(number, len(cases), "questions")
-    hits, half = np.array(right), len(cases) // 2
-    fitted = calibration.fit(signs[:half], hits[:half])
-    said = np.array([fitted.probability(*each) for each in signs[half:]])
-    told = calibration.measure(said, hits[half:], fitted.bound)
+    hits = np.array(right)
+    fitted, said = calibration.folded(signs, hits)
+    told = calibration.measure(said, hits, fitted.bound)
     metrics = {name: round(value, 6) for name, value in told.items() if value is not None}
-    return metrics, fitted.body() | metrics | {"rows": len(cases) - half}
+    return metrics, fitted.body() | metrics | {"rows": len(cases)}

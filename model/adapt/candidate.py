@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CANDIDATE, DIFFERENCE, EFFECTS = "candidate", "difference.json", "effects.json"
 ROWS = 500  # held-out rows of the old task, and new boards
 SCENE_ROWS = 4000
-CALIBRATED = 240  # rows that the new calibration is fitted and measured on, half and half
+CALIBRATED = 240  # rows that the new calibration is fitted and measured on
 
 
 @dataclass(frozen=True)
@@ -172,19 +172,18 @@ def _calibrated(opened: cores.Opened, made: Learner, seed: int) -> tuple[dict[st
     if opened.calibration is None or part is None or opened.part is None:
         return None, []
     cases = heldout.cases(heldout.fresh(opened.meta, CALIBRATED, seed + 8), opened.task)
-    origin, half = str(opened.meta.data.get("recipe", "")), len(cases) // 2
+    origin = str(opened.meta.data.get("recipe", ""))
     looked = [list(heldout.observed(each, cases, origin)) for each in (opened.part, part)]
-    right = np.array([hit for _, hit in looked[1]])
-    fitted = calibration.fit([signs for signs, _ in looked[1]][:half], right[:half])
-    told = []
-    for each, seen in zip((calibration.parse(opened.calibration), fitted), looked, strict=True):
-        said = np.array([each.probability(*signs) for signs, _ in seen[half:]])
-        hits = np.array([hit for _, hit in seen[half:]])
-        told.append(calibration.measure(said, hits, each.bound))
-    figures = {name: round(value, 6) for name, value in told[1].items() if value is not None}
-    before, after = (float(each["ece"] or 0) for each in told)
-    effects = [Effect(f"old: {opened.name}", "ece", before, after, len(cases) - half)]
-    return fitted.body() | figures | {"rows": len(cases) - half}, effects
+    had = calibration.parse(opened.calibration)
+    was = np.array([had.probability(*signs) for signs, _ in looked[0]])
+    now = np.array([hit for _, hit in looked[1]])
+    fitted, said = calibration.folded([signs for signs, _ in looked[1]], now)
+    before = calibration.measure(was, np.array([hit for _, hit in looked[0]]), had.bound)
+    after = calibration.measure(said, now, fitted.bound)
+    figures = {name: round(value, 6) for name, value in after.items() if value is not None}
+    off = float(before["ece"] or 0), float(after["ece"] or 0)
+    effects = [Effect(f"old: {opened.name}", "ece", *off, len(cases))]
+    return fitted.body() | figures | {"rows": len(cases)}, effects
 
 
 def _difference(before: Learner, after: Learner) -> list[dict[str, Any]]:

@@ -142,6 +142,21 @@ def test_what_was_too_sure_is_calibrated_on_rows_it_was_not_fitted_on(seed: int)
     assert told["kept"] is not None and told["accuracy"] is not None and told["kept"] > told["accuracy"]
 
 
+def test_what_is_measured_of_a_fit_on_all_rows_is_of_rows_that_were_left_out() -> None:
+    signs, right = drawn(1000, 4)
+    rng = np.random.default_rng(0)
+    noise = rng.random(1000) < 0.5  # nothing can be known of these: what fits them looks better than it is
+    fitted, said = calibration.folded(signs, noise)
+    own = np.array([fitted.probability(*each) for each in signs])
+    apart, fooled = (calibration.measure(each, noise, 0.5)["auroc"] for each in (said, own))
+    assert apart is not None and fooled is not None and apart < fooled
+    fitted, said = calibration.folded(signs, right)
+    assert fitted == calibration.fit(signs, right)
+    assert calibration_error(said, right, 15) < 0.06
+    with pytest.raises(ValueError, match="5 rows"):
+        calibration.folded(signs[:4], right[:4])
+
+
 def test_more_of_a_sign_never_makes_an_answer_less_likely() -> None:
     fitted = calibration.fit(*drawn(2000, 3))
     grid = np.linspace(-15, 15, 61)
