@@ -101,7 +101,6 @@ class Engine:
         self._conductors: dict[str, Conductor] = {}
         self._jobs: dict[str, _Job] = {}
         self._parked: dict[str, float] = {}  # live tickets that wait, and when to look again
-        self._refused: dict[str, int] = {}  # whose rollback was refused, and by which event it was asked for
         self._crowded: set[str] = set()  # of the parked, those that wait for others to come to a rest
         self._seen = journal.head()[0]
         self._alerts = Alerts(workspace, config.user.alerts, self._seen)
@@ -232,8 +231,6 @@ class Engine:
             self._seen = event.seq
             room = event.type.partition(".")[0]
             self._unsettled |= room in ("ticket", "attempt", "asked")
-            if event.type == "asked.rollback" and event.seq > self._refused.get(event.ticket, 0):
-                self._refused.pop(event.ticket, None)
             if room in ("proposal", "asked", "said") or event.type == "ticket.admitted":
                 self._parked.pop(event.ticket, None)
                 self._interrupt_if_void(event)
@@ -290,9 +287,7 @@ class Engine:
     def _dispatch(self) -> None:
         views = self.journal.views
         for card in views.asked():
-            if card.asked not in ("rollback", "restore") or card.id in self._jobs:
-                continue
-            if self._due(card.id) and card.id not in self._refused:
+            if card.id not in self._jobs and card.asked in ("rollback", "restore") and self._due(card.id):
                 self._submit(card, self._undo)
         for card in views.live():
             if card.id not in self._jobs and self._due(card.id):
@@ -341,18 +336,8 @@ class Engine:
         if asked == "restore":
             undo.restore(conductor)
             return
-        word = self._rollback_word(conductor.ticket)
-        outcome = undo.rollback(conductor, control)
-        if outcome == "refused":  # until the person asks again, which may have been meanwhile
-            self._refused[conductor.ticket] = word
-            if self._rollback_word(conductor.ticket) != word:
-                self._refused.pop(conductor.ticket, None)
-        elif outcome == "waits":
+        if not undo.rollback(conductor, control):
             self._parked[conductor.ticket] = time.monotonic() + PARKED
-
-    def _rollback_word(self, ticket: str) -> int:
-        """The event by which a person asked last for this ticket's rollback."""
-        return max(e.seq for e in self.journal.events(ticket=ticket, types=("asked.rollback",)))
 
     def _settle(self) -> None:
         """Backlog and ready, as the states of what they need say."""
@@ -360,7 +345,7 @@ class Engine:
         waiting = [(card, list(json.loads(card.needs))) for card in views.in_state("backlog", "ready")]
         states = views.states(sorted({need for _, needs in waiting for need in needs}))
         for card in views.asked():
-            if card.asked == "rollback" and card.id not in self._refused:
+            if card.asked == "rollback":
                 states.pop(card.id, None)  # on its way out: nothing is built on it any more
         events = []
         for card, needs in waiting:

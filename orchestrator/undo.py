@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator import landing, worktrees
 from orchestrator.attempt import Attempt
@@ -26,16 +26,14 @@ _TASK = "Roll back"
 _LONGEST = 600.0  # seconds for a rollback by command: no ticket can land while it works
 
 
-Ended = Literal["done", "waits", "refused"]
-
-
 class Refused(Exception):
     """The rollback cannot be done as things are, and trying again by itself would not help."""
 
 
-def rollback(conductor: Conductor, control: Control) -> Ended:
-    """Take what this attempt landed out of the base, unless it has to wait for something or cannot be.
+def rollback(conductor: Conductor, control: Control) -> bool:
+    """Take what this attempt landed out of the base; False where that has to wait for something.
 
+    What cannot be done as things are is refused, which ends the person's wish: it is tried once for each.
     Killed anywhere, it is called again and ends in the same state: the undoing's commit stands in the
     journal before the base moves. A plan from the journal is never landed, only recognized as landed: one
     that was cut off before that is worked out anew.
@@ -46,11 +44,11 @@ def rollback(conductor: Conductor, control: Control) -> Ended:
     record = next(a for a in shop.journal.views.attempts(ticket) if a.number == conductor.number)
     done = begun(conductor)
     if not done and (why := _not_accepted(conductor, record)):
-        _note(conductor, f"roll back not accepted: {why}")
-        return "refused"
+        _refuse(conductor, f"roll back not accepted: {why}")
+        return True
     if attempt is None or not record.commit:
         shop.write(New("ticket.rolled-back", {"commit": ""}, ticket, conductor.number))
-        return "done"
+        return True
     shop.sound()
     shop.turn.take(ticket, control)
     landed = False
@@ -61,24 +59,28 @@ def rollback(conductor: Conductor, control: Control) -> Ended:
         plan = _pending(attempt) if done else _plan(conductor, attempt, record.commit, control)
         landed = plan is not None and _land(conductor, plan)
     except Refused as refused:
-        _note(conductor, str(refused))
-        return "refused"
+        _refuse(conductor, str(refused))
+        return True
     finally:
         if not landed:
             shop.turn.give_back(ticket)
     if plan is None or not landed:
-        return "waits"
+        return False
     result = landed_result(shop.repo, plan)
     followed = follow(shop.repo, plan.base_ref, result["old_tree"], result["tree"])
     if followed.status != "done":
         _note(conductor, str(followed.result["broke"]))
-        return "waits"
+        return False
     shop.turn.give_back(ticket)
     if held := shop.repo.resolve(_ref(ticket)):  # the base holds it now
         shop.repo.compare_and_swap(_ref(ticket), None, held)
     over = New("ticket.rolled-back", {"commit": result["commit"]}, ticket, conductor.number)
     _outcome(conductor, "done", {**result, **followed.result}, over)  # at once, or it would be begun anew
-    return "done"
+    return True
+
+
+def _refuse(conductor: Conductor, why: str) -> None:
+    conductor.shop.write(New("ticket.rollback-refused", {"why": why}, conductor.ticket, conductor.number))
 
 
 def begun(conductor: Conductor) -> bool:

@@ -45,6 +45,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "waits": ("cannot go on", "cannot go on"),
     "broken": ("does not load", "do not load"),
     "rolled-back": ("rolled back", "rolled back"),
+    "not-rolled-back": ("not rolled back", "not rolled back"),
     "restored": ("brought back", "brought back"),
     "engine": ("word of the engine", "words of the engine"),
 }
@@ -57,7 +58,7 @@ GRAVE = frozenset({"core", "network"})
 VIOLATIONS = {
     "attempt.failed": "changed outside its paths",
     "proposal.stale": "approval not accepted",
-    "ticket.note": "roll back not accepted",
+    "ticket.rollback-refused": "roll back not accepted",
 }
 """How the reasons begin that tell of an attempt at what is not allowed. The engine's tests hold this."""
 
@@ -68,7 +69,7 @@ TYPES = frozenset(
     (
         "action.outcome", "attempt.cancelled", "attempt.failed", "attempt.landed", "attempt.waiting",
         "engine.isolation", "engine.paused", "engine.resumed", "merge.proposed", "proposal.opened",
-        "proposal.stale", "ticket.broken", "ticket.note", "ticket.restored", "ticket.rolled-back",
+        "proposal.stale", "ticket.broken", "ticket.restored", "ticket.rollback-refused", "ticket.rolled-back",
     )
 )  # fmt: skip
 """The types of which `alert` may make something: no other event need be read for it."""
@@ -152,6 +153,8 @@ def _told(event: Event, proposals: Sequence[Proposal]) -> tuple[Severity, str, s
             return Severity.INFO, "broken", f"does not load: {next(iter(body.get('problems') or ['']))}"
         case "ticket.rolled-back":
             return Severity.INFO, "rolled-back", "rolled back"
+        case "ticket.rollback-refused":
+            return Severity.INFO, "not-rolled-back", f"not rolled back: {why}"
         case "ticket.restored":
             return Severity.INFO, "restored", f"brought back: {why or body.get('branch') or ''}"
     return None

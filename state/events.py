@@ -50,6 +50,7 @@ TYPES: dict[str, str] = {
     "attempt.failed": "why",
     "attempt.cancelled": "why",
     "ticket.rolled-back": "commit: the undo that landed",
+    "ticket.rollback-refused": "why: it can't be done as things are; the person may ask again",
     "ticket.restored": "branch: what the trash gave back",
     "action.intent": "key, task, title, and what the action needs to be repeated or examined",
     "action.progress": "key, fraction, eta, text",

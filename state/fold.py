@@ -222,6 +222,10 @@ def _rolled_back(db: sqlite3.Cursor, event: Event, now: Now) -> Changes:
     return {"asked": "", "progress": None, "note": f"rolled back by {event.body['commit'][:10]}"}
 
 
+def _rollback_refused(db: sqlite3.Cursor, event: Event, now: Now) -> Changes:
+    return {"asked": "", "progress": None, "note": event.body["why"]}
+
+
 def _restored(db: sqlite3.Cursor, event: Event, now: Now) -> Changes:
     return {"asked": "", "note": f"brought back on branch {event.body['branch']}"}
 
@@ -373,6 +377,7 @@ _HANDLERS: dict[str, Handler] = {
     "ticket.blocked": _blocked,
     "ticket.ready": _note,
     "ticket.rolled-back": _rolled_back,
+    "ticket.rollback-refused": _rollback_refused,
     "ticket.restored": _restored,
     "attempt.started": _started,
     "attempt.waiting": _note,

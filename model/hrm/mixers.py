@@ -1,4 +1,5 @@
-"""How cells learn of each other: five ways, each from latents to latents of the same shape.
+"""How cells learn of each other: five ways, each from latents to latents of the same shape. What a mixer says
+is added to what it is given beside them, within its last product where it has one that can.
 
 Latents are [N, B, D] for those that are `cells_first`, [B, N, D] for the others: a product over the cells of
 all puzzles at once is a plain one where cells come first, and four times as dear as many small ones.
@@ -63,13 +64,13 @@ class Gated(nn.Module):
         self.up = weight(2 * hidden, width)
         self.down = nn.Parameter(torch.zeros(width, hidden))  # a block begins as the identity
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., width] to the same."""
-        return gated_rows(x, self.up, self.down)
+    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """[..., width] to the same, added to `onto` where that is given."""
+        return gated_rows(x, self.up, self.down, onto)
 
-    def first(self, x: Tensor) -> Tensor:
+    def first(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """The same over the first axis: [width, ...] to the same."""
-        return gated_columns(x, self.up, self.down)
+        return gated_columns(x, self.up, self.down, onto)
 
 
 class Tokens(nn.Module):
@@ -82,9 +83,9 @@ class Tokens(nn.Module):
         cells = config.grid.cells
         self.mlp = Gated(cells, round(cells * config.expansion))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, B, D] to the same."""
-        return self.mlp.first(x)
+    def forward(self, x: Tensor, onto: Tensor) -> Tensor:
+        """[N, B, D] to the same, added to `onto`."""
+        return self.mlp.first(x, onto)
 
 
 class Attention(nn.Module):
@@ -106,13 +107,13 @@ class Attention(nn.Module):
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] to the same."""
+    def forward(self, x: Tensor, onto: Tensor) -> Tensor:
+        """[B, N, D] to the same, added to `onto`."""
         batch, cells, width = x.shape
         qkv = F.linear(x, self.qkv).view(batch, cells, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         out = F.scaled_dot_product_attention(self._turned(q), self._turned(k), v)
-        return F.linear(out.transpose(1, 2).reshape(batch, cells, width), self.out)
+        return onto + F.linear(out.transpose(1, 2).reshape(batch, cells, width), self.out)
 
     def _turned(self, x: Tensor) -> Tensor:
         one, two = x.chunk(2, -1)
@@ -133,8 +134,8 @@ class Lines(nn.Module):
             lengths.append(grid.box_rows * grid.box_columns)
         self.kinds = nn.ModuleList(Gated(length, round(length * config.expansion)) for length in lengths)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, B, D] to the same."""
+    def forward(self, x: Tensor, onto: Tensor) -> Tensor:
+        """[N, B, D] to the same, added to `onto`."""
         grid = self.grid
         board = x.view(grid.rows, grid.columns, *x.shape[1:])
         mixed = self._along(0, board.transpose(0, 1)).transpose(0, 1) + self._along(1, board)
@@ -145,7 +146,7 @@ class Lines(nn.Module):
             boxed = self._along(2, boxes.reshape(high * wide, -1))
             boxed = boxed.view(high, wide, down, across, -1).permute(2, 0, 3, 1, 4)
             mixed = mixed + boxed.reshape(board.shape)
-        return mixed.reshape(x.shape)
+        return onto + mixed.reshape(x.shape)
 
     def _along(self, kind: int, lines: Tensor) -> Tensor:
         mlp = self.kinds[kind]
@@ -169,12 +170,12 @@ class Units(nn.Module):
         self.kinds = nn.Parameter(torch.zeros(max(kinds) + 1, config.hidden))
         self.mlp = Gated(config.hidden, round(config.hidden * config.expansion))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, B, D] to the same."""
+    def forward(self, x: Tensor, onto: Tensor) -> Tensor:
+        """[N, B, D] to the same, added to `onto`."""
         gather = self.gather.to(x.dtype)
         heard = torch.mm(gather, x.reshape(len(x), -1)).view(len(gather), *x.shape[1:])
         said: Tensor = self.mlp(heard + self.kinds[self.kind][:, None])
-        return torch.mm(gather.T, said.view(len(gather), -1)).view(x.shape)
+        return torch.addmm(onto.reshape(len(x), -1), gather.T, said.view(len(gather), -1)).view(x.shape)
 
 
 class Local(nn.Module):
@@ -188,12 +189,12 @@ class Local(nn.Module):
         self.taps = nn.Parameter(torch.randn(config.hidden, 1, 3, 3) / 3)
         self.out = weight(config.hidden, config.hidden)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, D] to the same."""
+    def forward(self, x: Tensor, onto: Tensor) -> Tensor:
+        """[B, N, D] to the same, added to `onto`."""
         batch, cells, width = x.shape
         board = x.view(batch, self.grid.rows, self.grid.columns, width).permute(0, 3, 1, 2)
         seen = F.conv2d(board, self.taps, padding=1, groups=width)
-        return F.linear(F.silu(seen.permute(0, 2, 3, 1).reshape(batch, cells, width)), self.out)
+        return onto + F.linear(F.silu(seen.permute(0, 2, 3, 1).reshape(batch, cells, width)), self.out)
 
 
 Mixer = Tokens | Attention | Lines | Units | Local

@@ -51,9 +51,12 @@ class Block(nn.Module):
         """[N, B, D] where cells come first, else [B, N, D], to the same."""
         mixed = x
         for each, turned in zip(self.mixers, self._turned, strict=True):
-            mixed = mixed + (each(x.transpose(0, 1)).transpose(0, 1) if turned else each(x))
+            if turned:
+                mixed = each(x.transpose(0, 1), mixed.transpose(0, 1)).transpose(0, 1)
+            else:
+                mixed = each(x, mixed)
         x = norm(mixed)
-        return norm(x + self.mlp(x))
+        return norm(self.mlp(x, x))
 
 
 class Core(nn.Module):

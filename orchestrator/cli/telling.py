@@ -86,6 +86,8 @@ def _words(event: Event) -> str:
             return f"does not load: {next(iter(body.get('problems') or ['']), '')}"
         case "ticket.rolled-back":
             return f"rolled back by {str(body.get('commit'))[:10]}"
+        case "ticket.rollback-refused":
+            return f"not rolled back: {body.get('why')}"
         case "consent.given":
             return f"{body.get('by')} lets commands run without a sandbox"
         case "engine.isolation" if body.get("isolation") == "none":

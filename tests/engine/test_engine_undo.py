@@ -131,6 +131,8 @@ def test_a_rollback_command_that_fails_runs_once_for_each_word(
         lab.wait_note("TICKET-1", "nothing was rolled back")
         landed_meanwhile(lab)
         assert ran.read_text() == "x\n"
+    with lab.engine():
+        lab.wait("TICKET-2", "landed")
         lab.say(words.rollback, "TICKET-1")
         until(lambda: ran.read_text() == "x\nx\n", "the second try")
     assert (lab.state("TICKET-1"), lab.show("later.txt")) == ("landed", "")
@@ -182,17 +184,19 @@ def test_a_rollback_killed_anywhere_ends_once(lab: Lab, seed: int) -> None:
     lab.intact()
 
 
-def test_a_rollback_is_done_and_over_in_one_write(lab: Lab) -> None:
+def test_a_rollback_is_done_and_over_in_one_write(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were there a moment between the two, a kill in it would have the base undone a second time."""
     landed(lab, "echo theirs > shared.txt")
+    real, writes = Journal.append, []
+
+    def append(self: Journal, *events: New) -> Any:
+        writes.append([event.type for event in events])
+        return real(self, *events)
+
     lab.say(words.rollback, "TICKET-1")
+    monkeypatch.setattr(Journal, "append", append)
     lab.run()
-    seqs = {
-        e.type: e.seq for e in lab.events("TICKET-1") if e.body.get("key") == "rollback" or "rolled" in e.type
-    }
-    times = {e.type: e.at for e in lab.events("TICKET-1") if e.type in seqs}
-    assert seqs["ticket.rolled-back"] == seqs["action.outcome"] + 1
-    assert times["ticket.rolled-back"] == times["action.outcome"]
+    assert ["action.outcome", "ticket.rolled-back"] in writes
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3])

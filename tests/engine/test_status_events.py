@@ -65,6 +65,7 @@ def body_of(type_: str, ticket: str, text: str, number: int, proposal: str, reco
         "proposal.stale": {"id": proposal, "why": text},
         "proposal.used": {"id": proposal},
         "ticket.rolled-back": {"commit": text},
+        "ticket.rollback-refused": {"why": text},
         "ticket.restored": {"branch": text, "note": text},
         "engine.isolation": {"isolation": "none", "tried": [[text, False, text]]},
         "consent.given": {"by": text, "phrase": text, "session": number, "contract": record},

@@ -58,7 +58,11 @@ def test_a_mixer_of_the_geometry_reaches_only_cells_that_share_something(name: s
         torch.nn.init.normal_(each)
     x = torch.randn(1, 16, 16)
     x.requires_grad_(True)
-    moved = one(x.transpose(0, 1)).transpose(0, 1) if one.cells_first else one(x)
+    given = torch.zeros_like(x)
+    if one.cells_first:
+        moved = one(x.transpose(0, 1), given.transpose(0, 1)).transpose(0, 1)
+    else:
+        moved = one(x, given)
     moved[0, 0].sum().backward()
     assert x.grad is not None
     reached = x.grad[0].abs().sum(-1) > 0

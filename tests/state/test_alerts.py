@@ -50,7 +50,12 @@ SPOKEN = [
     ("proposal.opened", {"kind": "question", "summary": "why"}, NEEDS_YOU, "asks you (question): why"),
     ("merge.proposed", {"kind": "merge", "summary": "1 file"}, NEEDS_YOU, "asks you (merge): 1 file"),
     ("proposal.stale", {"why": f"{VIOLATIONS['proposal.stale']}: forged"}, SEVERE, "not accepted: forged"),
-    ("ticket.note", {"note": f"{VIOLATIONS['ticket.note']}: forged"}, SEVERE, "not accepted: forged"),
+    (
+        "ticket.rollback-refused",
+        {"why": f"{VIOLATIONS['ticket.rollback-refused']}: forged"},
+        SEVERE,
+        "not accepted: forged",
+    ),
     ("attempt.failed", {"why": f"{VIOLATIONS['attempt.failed']}: a"}, SEVERE, "outside its paths: a"),
     ("action.outcome", {"title": "make", "result": {"why": f"was ended: {LIMITS[0]}"}}, SEVERE, "memory"),
     ("action.outcome", {"title": "undo", "result": {"why": LIMITS[1]}}, SEVERE, "grew"),
@@ -61,6 +66,7 @@ SPOKEN = [
     ("attempt.waiting", {"why": "no model"}, INFO, "no model"),
     ("ticket.broken", {"problems": ["line 1"]}, INFO, "line 1"),
     ("ticket.rolled-back", {"commit": "c"}, INFO, "rolled back"),
+    ("ticket.rollback-refused", {"why": "it ended with 1"}, INFO, "not rolled back: it ended with 1"),
     ("ticket.restored", {"branch": "b", "note": ""}, INFO, "brought back: b"),
 ]
 

@@ -1,0 +1,182 @@
+"""A plain tiny recursive reasoner that learns another rule of a puzzle: the reference of `benchmarks/adapt.py`.
+
+The network is that of `benchmarks/stepcost.py`, as the public one: an MLP over all cells mixes them, so it
+is told nothing of a board's geometry. It is trained on ordinary boards for core-minutes that are given, and
+then its weights are changed by examples of the other rule: low-rank (`lora`), all of them (`full`), or by a
+factor for each row of a matrix (`ia3`). What is measured is said of a board at the first attempt; `voted` is
+the answer of most of eight forms of it, as the product's memory answers.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from stepcost import BATCH, CPU, PlainReasoner, PlainReasonerStep  # beside this file
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from datagen.puzzles import sudoku
+from model.adapt.ia3 import ia3
+from model.adapt.lora import lora
+from model.adapt.overlay import Overlay
+from model.devices import numbers
+from model.hrm import symmetry
+from model.hrm.config import HrmConfig
+
+CONFIG = HrmConfig.model_validate(
+    {
+        "vocabulary": 7,
+        "grid": {"rows": 6, "columns": 6, "box_rows": 2, "box_columns": 3},
+        "mixing": ["tokens"],
+    }
+)
+Rows = tuple[np.ndarray, np.ndarray]
+"""Questions and answers, each [N, 36]."""
+ROWS = 60_000  # boards made for the training; more than a few core-minutes use
+CORE_RATE, CORE_DECAY = 1e-3, 0.1
+STEPS = 200
+FORMS = 8
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the weights are changed."""
+
+    rate: float
+    overlay: Overlay | None
+    """None: all weights learn."""
+
+
+WAYS = {
+    "lora": Way(1e-2, lora(16, skip=("embed.weight",))),
+    "full": Way(1e-3, None),
+    "ia3": Way(1e-2, ia3()),
+}
+
+
+class Laid(nn.Module):
+    """A reasoner with few numbers laid over its weights; only these learn."""
+
+    def __init__(self, net: PlainReasoner, overlay: Overlay, seed: int) -> None:
+        super().__init__()
+        self._under = (net,)  # in a tuple: its weights are no parameters of this module
+        self._weights = {name: each.detach() for name, each in net.named_parameters()}
+        self._overlay, self.y0, self.z0 = overlay, net.y0, net.z0
+        begun = overlay.begin(self._weights, torch.Generator().manual_seed(seed))
+        self.learned = nn.ParameterDict({name.replace(".", "/"): each for name, each in begun.items()})
+
+    def forward(self, *asked: Tensor) -> tuple[Tensor, ...]:
+        """As the reasoner, with the changed weights."""
+        learned = {name.replace("/", "."): each for name, each in self.learned.items()}
+        over = self._overlay.applied(self._weights, learned)
+        return cast("tuple[Tensor, ...]", functional_call(self._under[0], over, asked))
+
+
+def core(folder: Path, minutes: float, keep_out: np.ndarray, rate: float = CORE_RATE) -> tuple[PlainReasoner, float]:
+    """A reasoner trained on ordinary boards, and its core-minutes; from the folder, where one is kept there.
+
+    No board of `keep_out` is among those that it learns from.
+    """
+    kept = folder / f"plain-{minutes:g}.safetensors"
+    torch.manual_seed(0)
+    net = PlainReasoner(CONFIG)
+    for each in (net.y0, net.z0):
+        nn.init.trunc_normal_(each)
+    if kept.exists():
+        net.load_state_dict(load_file(kept))
+        return net, minutes
+    made = sudoku.make(6, 1, 0, ROWS)
+    out = {each.tobytes() for each in keep_out.astype(np.uint8)}
+    rows = [each for each, row in enumerate(made["question"]) if row.tobytes() not in out]
+    data = {name: torch.from_numpy(made[name][rows]) for name in ("question", "answer")}
+    learn(net, data, rate=rate, decay=CORE_DECAY, seconds=minutes * 60, seed=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(net.state_dict(), kept)
+    return net, minutes
+
+
+def learn(
+    net: nn.Module,
+    data: Mapping[str, Tensor],
+    *,
+    rate: float,
+    decay: float,
+    seconds: float,
+    seed: int,
+    steps: int | None = None,
+    warmup: int = 20,
+    watch: Callable[[int, float, float], None] | None = None,
+) -> tuple[int, float]:
+    """Steps of deep supervision until the CPU seconds or the steps are used up; how many of each were.
+
+    The rate rises over `warmup` steps and falls to a tenth in a straight line over what is used up.
+    """
+    torch.manual_seed(seed)
+    step = PlainReasonerStep(cast(PlainReasoner, net), data, CONFIG)
+    learning = [each for each in net.parameters() if each.requires_grad]
+    step.optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=decay, betas=(0.9, 0.95))
+    begun, at = time.process_time(), 0
+    while True:
+        used = time.process_time() - begun
+        gone = max(used / seconds, at / steps if steps else 0.0)
+        if gone >= 1:
+            return at, used
+        for group in step.optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (at + 1) / warmup) * (1 - 0.9 * gone)
+        step()
+        at += 1
+        if watch is not None:
+            watch(at, used, gone)
+
+
+@torch.no_grad()
+def solve(net: nn.Module, question: Tensor, steps: int = CONFIG.halt_steps) -> Tensor:
+    """Answers int64 [N, 36] after all refinement steps."""
+    said = []
+    for asked in question.split(256):
+        shape = len(asked), CONFIG.grid.cells, CONFIG.hidden
+        y, z = (cast(Tensor, each).to(torch.bfloat16).expand(shape) for each in (net.y0, net.z0))
+        with numbers("bf16", CPU):
+            for _ in range(steps):
+                y, z, logits, _ = net(asked, y, z)
+        said.append(logits.argmax(-1))
+    return torch.cat(said)
+
+
+def voted(net: nn.Module, question: Tensor) -> Tensor:
+    """The answer that most of eight forms of each board give, the digits renamed; the first of equals."""
+    rng = torch.Generator().manual_seed(0)
+    votes = torch.zeros(*question.shape, CONFIG.vocabulary, dtype=torch.int64)
+    for form in range(FORMS):
+        names = torch.arange(CONFIG.vocabulary)
+        if form:
+            names[1:] = names[1:][torch.randperm(CONFIG.vocabulary - 1, generator=rng)]
+        said = names.argsort()[solve(net, names[question])]
+        votes += nn.functional.one_hot(said, CONFIG.vocabulary)
+    return votes.argmax(-1)
+
+
+def exact(said: Tensor, rows: Rows) -> float:
+    """Share of boards that are right as a whole."""
+    return round(float((said.numpy() == rows[1]).all(1).mean()), 4)
+
+
+def taught(net: PlainReasoner, examples: Rows, way: Way, *, seconds: float, seed: int, steps: int = STEPS) -> tuple[nn.Module, dict[str, Any]]:
+    """The reasoner after it learned from the examples, their digits renamed each time; the one given stays."""
+    rng = torch.Generator().manual_seed(seed)
+    question, answer = (torch.from_numpy(each) for each in examples)
+    drawn = torch.cat([torch.randperm(len(question), generator=rng) for _ in range(steps * BATCH // len(question) + 1)])
+    renamed = symmetry.renamed(question[drawn], answer[drawn], CONFIG.vocabulary, CONFIG.blank, rng)
+    data = dict(zip(("question", "answer"), renamed, strict=True))
+    changed = copy.deepcopy(net) if way.overlay is None else Laid(net, way.overlay, seed)
+    taken, used = learn(changed, data, rate=way.rate, decay=0.0, seconds=seconds, seed=seed, steps=steps)
+    learning = sum(each.numel() for each in changed.parameters())
+    return changed, {"steps": taken, "core_seconds": round(used, 1), "numbers": learning}
