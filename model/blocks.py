@@ -2,7 +2,7 @@
 
 Matrix products are half of a small model's step there. The rest is what this spares: a block is one function
 with one backward pass, which casts each weight once, keeps heads in one layout, adds biases within the
-products, and takes exponentials without looking for each row's maximum where no score can overflow. Without a
+products, and takes exponentials without looking for each row's maximum where none overflows. Without a
 gradient (`ahead`) GELU and the sums between blocks are within the products as well, and a batch goes through
 in parts that stay in a core's cache. Weights, their names and the results are those of timm's modules, to
 rounding; on other devices those run.
@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_HIGHEST = 60.0  # of scores: its exponential times any number of tokens is far from the end of float32
-_PART_BYTES = 1 << 20  # of a block's widest rows: half of what they and their neighbours take is in the cache
+_LEAST_SUM, _MOST_SUM = 1e-25, 1e25  # of exponentials: far from the ends of float32, which bf16 shares
+_PART_BYTES = 2 << 20  # of a block's widest rows, so that what one product makes is near for the next
 
 
 class _Weights(NamedTuple):
@@ -65,7 +65,7 @@ def _fused() -> bool:
     """Whether this PyTorch has products with an operation behind them, as it uses for compiled code."""
     try:
         x = torch.ones(2, 16, dtype=torch.bfloat16)
-        w = torch.ops.mkldnn._reorder_linear_weight(torch.eye(16, dtype=torch.bfloat16), 2)
+        w = torch.eye(16, dtype=torch.bfloat16)
         y = torch.ops.mkldnn._linear_pointwise(x, w, x[0], "gelu", [], "none")
         z = torch.ops.mkldnn._linear_pointwise.binary(x, x, w, x[0], "add")
         return bool(torch.equal(y, F.gelu(x + 1)) and torch.equal(z, x + 2))
@@ -95,13 +95,20 @@ def _add_linear(to: Tensor, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
     return F.linear(x, w, bias).add_(to)
 
 
-def _powers(scores: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """In place of scores [B * H, N, M] their exponentials, and the sums of rows; or the softmax, and None."""
+def _powers(q: Tensor, k: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Exponentials of scores [B * H, N, M], and the sums of rows; or the softmax, and None.
+
+    The softmax does not care what is subtracted from a row, so nothing is, unless the sums tell that this was
+    too much or too little for the numbers: then it is done again with each row's maximum.
+    """
+    scores = torch.bmm(q, k.transpose(1, 2))
     if mask is None:
-        low, high = torch.aminmax(scores)
-        if -_HIGHEST < float(low) and float(high) < _HIGHEST:
-            powers = scores.exp_()
-            return powers, powers.sum(-1, keepdim=True)
+        powers = scores.exp_()
+        sums = powers.sum(-1, keepdim=True)
+        low, high = torch.aminmax(sums)
+        if float(low) > _LEAST_SUM and float(high) < _MOST_SUM:
+            return powers, sums
+        scores = torch.bmm(q, k.transpose(1, 2))
     else:
         batch = len(mask)
         scores = (scores.view(batch, -1, *scores.shape[1:]) + mask.to(scores.dtype)).view_as(scores)
@@ -111,6 +118,18 @@ def _powers(scores: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]
 def _norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     found: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
     return found
+
+
+def _heads(rows: Tensor, batch: int, heads: int, parts: int) -> Tensor:
+    """Rows [B * N, parts * D] by their heads: [parts, B * H, N, D / H]."""
+    x = rows.view(batch, -1, parts, heads, rows.shape[1] // (parts * heads)).permute(2, 0, 3, 1, 4)
+    return x.reshape(parts, batch * heads, *x.shape[3:])
+
+
+def _merged(x: Tensor, heads: int) -> Tensor:
+    """Heads [B * H, N, D / H] side by side again: [B * N, D]."""
+    x = x.view(-1, heads, *x.shape[1:]).transpose(1, 2)
+    return x.reshape(-1, heads * x.shape[-1])
 
 
 class _Block(torch.autograd.Function):
@@ -127,17 +146,15 @@ class _Block(torch.autograd.Function):
         *params: Tensor,
     ) -> Tensor:
         batch, count, width = x.shape
-        each = width // heads
         w = _cast(params, heads, kind)
         x = x.reshape(-1, width)
         h, mean1, rate1 = _norm(x, w.norm1, w.norm1_bias, eps[0])
         h = h.to(kind)
-        qkv = _linear(h, w.qkv, w.qkv_bias).view(batch, count, 3, heads, each)
-        qkv = qkv.permute(2, 0, 3, 1, 4).contiguous().view(3, -1, count, each)
-        part, sums = _powers(torch.bmm(qkv[0], qkv[1].transpose(1, 2)), mask)
+        qkv = _heads(_linear(h, w.qkv, w.qkv_bias), batch, heads, 3)
+        part, sums = _powers(qkv[0], qkv[1], mask)
         if sums is not None:
             part.mul_(sums.float().reciprocal_())
-        o = torch.bmm(part, qkv[2]).view(batch, heads, count, each).transpose(1, 2).reshape(-1, width)
+        o = _merged(torch.bmm(part, qkv[2]), heads)
         between = x + _linear(o, w.proj, w.proj_bias)
         h2, mean2, rate2 = _norm(between, w.norm2, w.norm2_bias, eps[1])
         h2 = h2.to(kind)
@@ -164,7 +181,7 @@ class _Block(torch.autograd.Function):
 
         low = g.to(kind)
         d_proj, d_proj_bias = low.t().mm(o), low.sum(0)
-        do = low.mm(w.proj).view(batch, count, heads, each).transpose(1, 2).reshape(-1, count, each)
+        (do,) = _heads(low.mm(w.proj), batch, heads, 1)
         d_qkv = torch.empty_like(qkv)
         torch.bmm(part.transpose(1, 2), do, out=d_qkv[2])
         ds = torch.bmm(do, qkv[2].transpose(1, 2))
@@ -191,6 +208,10 @@ def _back_norm(
     return dx.add_(beside), d_weight, d_bias
 
 
+def _plain(blocks: Sequence[nn.Module]) -> Sequence[Any]:
+    return blocks  # whose parts are timm's, and known to no type checker
+
+
 def _own(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
@@ -198,57 +219,66 @@ def _own(x: Tensor) -> bool:
 def through(blocks: Sequence[nn.Module], x: Tensor, mask: Tensor | None = None) -> Tensor:
     """Rows [B, N, D] through timm's blocks, with a gradient; `mask` [B, 1, 1, N] is added to the scores."""
     if not _own(x):
-        for block in blocks:
-            block.attn.fused_attn = True  # type: ignore[union-attr]
+        for block in _plain(blocks):
+            block.attn.fused_attn = x.device.type != "cpu"
             x = block(x) if mask is None else block(x, attn_mask=mask)
         return x
     autocast = torch.is_autocast_enabled("cpu")
     kind = torch.get_autocast_dtype("cpu") if autocast else x.dtype
     with torch.autocast("cpu", enabled=False):
-        for block in blocks:
-            one: Any = block
-            eps = one.norm1.eps, one.norm2.eps
-            x = _Block.apply(x, mask, one.attn.num_heads, eps, kind, *_weights(one))  # type: ignore[no-untyped-call]
+        for block in _plain(blocks):
+            eps = block.norm1.eps, block.norm2.eps
+            x = _Block.apply(x, mask, block.attn.num_heads, eps, kind, *_weights(block))  # type: ignore[no-untyped-call]
     return x
 
 
 @torch.no_grad()
-def ahead(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """The same without a gradient, all of it in autocast's type where that is on: [B, N, D] to [B, N, D]."""
+def ahead(blocks: Sequence[nn.Module], x: Tensor, asked: Tensor | None = None) -> Tensor:
+    """The same without a gradient, all of it in autocast's type where that is on: [B, N, D] to [B, N, D].
+
+    Of rows `asked` [B, K] alone, [B, K, D], where given: the last block then does the others' keys and values
+    and nothing more.
+    """
     device = x.device.type
     if torch.is_autocast_enabled(device):
         x = x.to(torch.get_autocast_dtype(device))
     if not _own(x) or x.dtype is not torch.bfloat16:
-        return through(blocks, x)
+        x = through(blocks, x)
+        return x if asked is None else chosen(x, asked)
     with torch.autocast("cpu", enabled=False):
-        cast = [_packed(block) for block in blocks]
+        cast = [_cast(_weights(each), each.attn.num_heads, x.dtype) for each in _plain(blocks)]
         widest = max(each.up_bias.shape[0] for each in cast) * x.shape[1] * x.element_size()
         parts = x.split(max(1, _PART_BYTES // widest))
-        return torch.cat([_ahead(blocks, cast, part) for part in parts])
+        which = [None] * len(parts) if asked is None else asked.split(len(parts[0]))
+        return torch.cat([_ahead(blocks, cast, *each) for each in zip(parts, which, strict=True)])
 
 
-def _packed(block: Any) -> _Weights:
-    w = _cast(_weights(block), block.attn.num_heads, torch.bfloat16)
-    if not _fused():
-        return w
-    names = ("qkv", "proj", "up", "down")
-    return w._replace(**{name: torch.ops.mkldnn._reorder_linear_weight(getattr(w, name)) for name in names})
-
-
-def _ahead(blocks: Sequence[Any], weights: Sequence[_Weights], x: Tensor) -> Tensor:
+def _ahead(
+    blocks: Sequence[nn.Module], weights: Sequence[_Weights], x: Tensor, asked: Tensor | None
+) -> Tensor:
     batch, count, width = x.shape
     x = x.reshape(-1, width)
-    for block, w in zip(blocks, weights, strict=True):
+    for place, (block, w) in enumerate(zip(_plain(blocks), weights, strict=True), 1):
         heads = block.attn.num_heads
         h = _norm(x, w.norm1, w.norm1_bias, block.norm1.eps)[0]
-        qkv = _linear(h, w.qkv, w.qkv_bias).view(batch, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.contiguous().view(3, batch * heads, count, -1)
-        part, sums = _powers(torch.bmm(q, k.transpose(1, 2)), None)
+        if asked is None or place < len(weights):
+            q, k, v = _heads(_linear(h, w.qkv, w.qkv_bias), batch, heads, 3)
+        else:
+            k, v = _heads(_linear(h, w.qkv[width:], w.qkv_bias[width:]), batch, heads, 2)
+            h, x = (chosen(each.view(batch, -1, width), asked).view(-1, width) for each in (h, x))
+            (q,) = _heads(_linear(h, w.qkv[:width], w.qkv_bias[:width]), batch, heads, 1)
+        part, sums = _powers(q, k, None)
         o = torch.bmm(part, v)
         if sums is not None:
             o.mul_(sums.reciprocal_())
-        o = o.view(batch, heads, count, -1).transpose(1, 2).reshape(-1, width)
-        x = _add_linear(x, o, w.proj, w.proj_bias)
+        x = _add_linear(x, _merged(o, heads), w.proj, w.proj_bias)
         h = _norm(x, w.norm2, w.norm2_bias, block.norm2.eps)[0]
         x = _add_linear(x, _gelu_linear(h, w.up, w.up_bias), w.down, w.down_bias)
-    return x.view(batch, count, width)
+    return x.view(batch, -1, width)
+
+
+def chosen(rows: Tensor, which: Tensor) -> Tensor:
+    """Of rows [B, N, D] those of the numbers [B, K], so [B, K, D]: a copy of whole rows, both ways."""
+    batch, count, width = rows.shape
+    at = which + torch.arange(batch, device=which.device)[:, None] * count
+    return rows.reshape(-1, width).index_select(0, at.flatten()).view(batch, -1, width)

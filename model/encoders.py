@@ -20,6 +20,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model import blocks
 from model.vision_ops import timm
 
 PAD, UNKNOWN, MASK = 0, 1, 2
@@ -152,29 +153,46 @@ class Vision(nn.Module):
         What is not kept is seen nowhere: a stem of convolutions looks over the edges of its patches, so the
         pixels outside are blanked before it.
         """
-        if keep is not None and self.config.stem == "conv":
-            pictures = pictures * self._seen(keep)
-        x = self.net._pos_embed(self.net.patch_embed(pictures))
         first = self.config.registers
-        if keep is not None:
-            x = torch.cat([x[:, :first], chosen(x[:, first:], keep)], dim=1) if first else chosen(x, keep)
-        _attend(self.net.blocks, fused=x.device.type != "cpu")
-        found: Tensor = self.net.norm(self.net.blocks(x))
+        if keep is not None and self.config.stem == "patch":
+            x = self._tokens(pictures, keep)
+        else:
+            x = self._tokens(pictures if keep is None else pictures * self._seen(keep))
+            if keep is not None:
+                kept = blocks.chosen(x[:, first:], keep)
+                x = torch.cat([x[:, :first], kept], dim=1) if first else kept
+        found: Tensor = self.net.norm(blocks.through(self.net.blocks, x))
         return found[:, first:]
 
     @torch.no_grad()
-    def targets(self, pictures: Tensor) -> Tensor:
-        """Latents [B, P, width] of all patches, for others to predict: no gradient, so all of it is short.
+    def targets(self, pictures: Tensor, asked: Tensor | None = None) -> Tensor:
+        """Latents [B, P, width] of all patches, or [B, K, width] of those `asked` for [B, K], all being seen.
 
-        Under autocast the sums between blocks are kept in its type too, which spares a cast at each.
+        For others to predict, so without a gradient. Under autocast the sums between blocks are kept in its
+        type too, which spares a cast at each.
         """
-        x = self.net._pos_embed(self.net.patch_embed(pictures))
-        kind = x.device.type
-        if torch.is_autocast_enabled(kind):
-            x = x.to(torch.get_autocast_dtype(kind))
-        _attend(self.net.blocks, fused=kind != "cpu")
-        found: Tensor = self.net.norm(self.net.blocks(x))
-        return found[:, self.config.registers :]
+        x = self._tokens(pictures)
+        first = self.config.registers
+        if asked is not None:
+            return self.net.norm(blocks.ahead(self.net.blocks, x, asked + first))  # type: ignore[no-any-return]
+        found: Tensor = self.net.norm(blocks.ahead(self.net.blocks, x))
+        return found[:, first:]
+
+    def _tokens(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
+        """What the blocks begin with; with a linear stem, of those kept alone where some are: registers first."""
+        net, config = self.net, self.config
+        if config.stem == "conv":
+            found: Tensor = net._pos_embed(net.patch_embed(pictures))
+            return found
+        side, patch, linear = config.size // config.patch, config.patch, net.patch_embed.proj
+        pixels = pictures.view(-1, 3, side, patch, side, patch).permute(0, 2, 4, 1, 3, 5)
+        pixels, places = pixels.reshape(len(pictures), config.patches, -1), net.pos_embed
+        if keep is not None:
+            pixels, places = blocks.chosen(pixels, keep), functional.embedding(keep, places[0])
+        x = functional.linear(pixels, linear.weight.flatten(1), linear.bias) + places
+        if not config.registers:
+            return x
+        return torch.cat([net.reg_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
 
     def _seen(self, keep: Tensor) -> Tensor:
         side = self.config.size // self.config.patch
@@ -203,24 +221,8 @@ class Text(nn.Module):
         """Latents [B, L, width]; those of padding mean nothing, and no word looks at it."""
         x = self.words(words) + self.places[: words.shape[1]]
         unseen = torch.zeros_like(words, dtype=x.dtype).masked_fill(words == PAD, -1e4)[:, None, None, :]
-        _attend(self.blocks, fused=x.device.type != "cpu")
-        for block in self.blocks:
-            x = block(x, attn_mask=unseen)
-        found: Tensor = self.norm(x)
+        found: Tensor = self.norm(blocks.through(self.blocks, x, unseen))
         return found
-
-
-def chosen(rows: Tensor, which: Tensor) -> Tensor:
-    """Of rows [B, N, D] those of the numbers [B, K], so [B, K, D]: a copy of whole rows, both ways."""
-    batch, count, width = rows.shape
-    at = which + torch.arange(batch, device=which.device)[:, None] * count
-    return rows.reshape(-1, width).index_select(0, at.flatten()).view(batch, -1, width)
-
-
-def _attend(blocks: Iterable[Any], *, fused: bool) -> None:
-    """Fused attention, but not where a CPU goes backward: for so few tokens that takes ten times as long."""
-    for block in blocks:
-        block.attn.fused_attn = fused
 
 
 class Words:

@@ -1,10 +1,10 @@
 """What a working memory learned of a person's words, taught to a copy of the core.
 
-Fresh scenes of the recipe are asked about twice: in the core's own questions with their true answers, so that
-nothing is forgotten, and in the person's questions with the memory's answers, where it is sure of one. New
-words take free places of the reasoner's vocabulary, new answers free rows of its table; what it sees (`sight`
-and the encoder) stays as it is. The copy is given; the core is never touched. Measured before and after on
-held-out scenes: each topic of the core's questions, and each rule's agreement with the memory.
+Fresh scenes of the recipe are asked about twice: in the core's own questions, so that nothing is forgotten,
+and in the person's questions with the memory's answers, where it is sure of one. New words take free places
+of the reasoner's vocabulary, new answers free rows of its table; what it sees (`sight` and the encoder) stays
+as it is. The copy is given; the core is never touched. Measured before and after on held-out scenes: each
+topic of the core's questions, and each rule's agreement with the memory.
 
 First the rows of the new words and answers alone learn: a question without them is read as before, so the old
 can only lose where a new answer wins, which is taught against. All else learns where that is not enough, such

@@ -58,20 +58,19 @@ class _Rows(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None) -> Tensor:
         to_gate, to_value = up.chunk(2)
         gate, value = torch.mm(x, to_gate.t()), torch.mm(x, to_value.t())
-        opened = F.silu(gate)
-        inner = opened * value
+        slopes = x.new_empty(len(x), len(up))
+        inner = _opened(gate, value, slopes.chunk(2, 1))
         ctx.own = onto is x
-        ctx.save_for_backward(x, up, down, _steepness(gate, value), opened, inner)
+        ctx.save_for_backward(x, up, down, slopes, inner)
         return _sum(onto, inner, down.t())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         (grad,) = grads
-        x, up, down, steep, opened, inner = ctx.saved_tensors
-        both = x.new_empty(len(x), len(up))
-        _halves(torch.mm(grad, down), steep, opened, both.chunk(2, 1))
+        x, up, down, slopes, inner = ctx.saved_tensors
+        both = _along(slopes, 1, torch.mm(grad, down))
         to_x = _sum(grad if ctx.own else None, both, up)
-        return to_x, torch.mm(x.t(), both).t(), torch.mm(grad.t(), inner), None if ctx.own else grad
+        return to_x, torch.mm(x.t(), both).t(), torch.mm(grad.t(), inner), _to_onto(ctx, grad)
 
 
 class _Columns(torch.autograd.Function):
@@ -80,33 +79,45 @@ class _Columns(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None) -> Tensor:
         gate, value = torch.mm(up, x).chunk(2)
-        opened = F.silu(gate)
-        inner = opened * value
+        slopes = x.new_empty(len(up), x.shape[1])
+        inner = _opened(gate, value, slopes.chunk(2))
         ctx.own = onto is x
-        ctx.save_for_backward(x, up, down, _steepness(gate, value), opened, inner)
+        ctx.save_for_backward(x, up, down, slopes, inner)
         return _sum(onto, down, inner)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         (grad,) = grads
-        x, up, down, steep, opened, inner = ctx.saved_tensors
-        both = x.new_empty(len(up), x.shape[1])
-        _halves(torch.mm(down.t(), grad), steep, opened, both.chunk(2))
+        x, up, down, slopes, inner = ctx.saved_tensors
+        both = _along(slopes, 0, torch.mm(down.t(), grad))
         to_x = _sum(grad if ctx.own else None, up.t(), both)
         # The long matrix lies as it is and the short one is turned: 1.7 times as fast as the other way.
-        return to_x, torch.mm(x, both.t()).t(), torch.mm(grad, inner.t()), None if ctx.own else grad
+        return to_x, torch.mm(x, both.t()).t(), torch.mm(grad, inner.t()), _to_onto(ctx, grad)
 
 
-def _steepness(gate: Tensor, value: Tensor) -> Tensor:
-    """What the gradient of silu(gate) * value is multiplied by to be that of gate, which is used up."""
-    made: Tensor = torch.ops.aten.silu_backward.grad_input(value, gate, grad_input=gate)
-    return made
+def _opened(gate: Tensor, value: Tensor, slopes: tuple[Tensor, ...]) -> Tensor:
+    """silu(gate) * value; into `slopes` what its gradient is multiplied by for those of gate and value."""
+    torch.ops.aten.silu.out(gate, out=slopes[1])
+    torch.ops.aten.silu_backward.grad_input(value, gate, grad_input=slopes[0])
+    return slopes[1] * value
 
 
-def _halves(grad: Tensor, steep: Tensor, opened: Tensor, out: tuple[Tensor, ...]) -> None:
-    """From the gradient of silu(gate) * value to those of gate and value, into `out`."""
-    torch.mul(grad, steep, out=out[0])
-    torch.mul(grad, opened, out=out[1])
+def _along(slopes: Tensor, axis: int, grad: Tensor) -> Tensor:
+    """The gradients of gate and value from that of their product, in place of their slopes.
+
+    Backward passes wait for memory: to write where one has just read spares half of it. Slopes of a graph
+    that is kept for another pass stay.
+    """
+    if torch._C._autograd._get_current_graph_task_keep_graph():
+        slopes = slopes.clone()
+    for half in slopes.chunk(2, axis):
+        half.mul_(grad)
+    return slopes
+
+
+def _to_onto(ctx: Any, grad: Tensor) -> Tensor | None:
+    """The gradient of what is added to; where that is the input, it is within the input's."""
+    return grad if ctx.needs_input_grad[3] and not ctx.own else None
 
 
 def _sum(onto: Tensor | None, one: Tensor, two: Tensor) -> Tensor:
@@ -134,8 +145,7 @@ def gated_rows(x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None = None) 
     Added to `onto`, of the shape of x, where it is given; x itself is a residual connection.
     """
     flat = x.reshape(-1, x.shape[-1])
-    added = flat if onto is x or onto is None else onto.reshape(flat.shape)
-    base = None if onto is None else added
+    base = flat if onto is x else None if onto is None else onto.reshape(flat.shape)
     if _learning(x, up, down, onto):
         made: Tensor = _Rows.apply(flat, up, down, base)  # type: ignore[no-untyped-call]
     else:
@@ -148,7 +158,7 @@ def gated_rows(x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None = None) 
 def gated_columns(x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None = None) -> Tensor:
     """The same over the first axis: x [W, ...] to [W, ...]."""
     flat = x.reshape(len(x), -1)
-    base = None if onto is None else flat if onto is x else onto.reshape(flat.shape)
+    base = flat if onto is x else None if onto is None else onto.reshape(flat.shape)
     if _learning(x, up, down, onto):
         made: Tensor = _Columns.apply(flat, up, down, base)  # type: ignore[no-untyped-call]
     else:

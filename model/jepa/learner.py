@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.encoders import MASK, PAD, UNKNOWN, Words, chosen
+from model.blocks import chosen
+from model.encoders import MASK, PAD, UNKNOWN, Words
 from model.jepa import objectives
 from model.jepa.config import JepaConfig, parse
 from model.jepa.net import Jepa, Towers
@@ -107,11 +108,14 @@ class JepaLearner(Learner):
         net, tasks, count = self.net, self.config.tasks, len(ids)
         patches = net.towers.vision(pictures)
         seen = net.towers.picture(patches)
-        image, to_seen, to_patches = seen[:count], seen, patches
+        image, to_seen = seen[:count], seen
+        to_patches: Tensor | None = patches
         if self.teacher is not None:
-            with torch.no_grad():
-                to_patches = self.teacher.vision.targets(pictures)
-                to_seen = self.teacher.picture(to_patches)
+            to_patches = None  # of hidden ones alone, where nothing else is asked for
+            if tasks.cross or tasks.future:
+                with torch.no_grad():
+                    to_patches = self.teacher.vision.targets(pictures)
+                    to_seen = self.teacher.picture(to_patches)
         parts: dict[str, Tensor] = {}
         latents = [image]
         if tasks.cross:
@@ -125,7 +129,8 @@ class JepaLearner(Learner):
         if tasks.words:
             parts["words"] = self._masked_words(image, ids, rng)
         if tasks.patches:
-            parts["patches"] = self._hidden_patches(pictures[:count], to_patches[:count], rng)
+            to_patches = None if to_patches is None else to_patches[:count]
+            parts["patches"] = self._hidden_patches(pictures[:count], to_patches, rng)
         if tasks.future:
             parts["future"] = self._later(seen, to_seen)
         weights = tasks.model_dump()
@@ -164,15 +169,23 @@ class JepaLearner(Learner):
         every = net.words(net.towers.text.words.weight)
         return objectives.choice(found, every, wanted, self._heat(net.words_scale), self.known)
 
-    def _hidden_patches(self, pictures: Tensor, targets: Tensor, rng: torch.Generator) -> Tensor:
-        """Latents of all hidden patches from the mean of those seen and the hidden one's place."""
+    def _hidden_patches(self, pictures: Tensor, targets: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Latents of all hidden patches from the mean of those seen and the hidden one's place.
+
+        `targets` [B, P, W] are of all patches; where there are none, the teacher makes those of hidden ones.
+        """
         net, count = self.net, self.config.vision.patches
         order = torch.rand(len(pictures), count, generator=rng).argsort(1).to(pictures.device)
         kept = max(1, round(self.config.seen * count))
         keep, gone = order[:, :kept], order[:, kept:]
         context = net.towers.vision(pictures, keep).mean(1)
-        found = net.to_patches(context[:, None], net.places[gone])
-        wanted = chosen(targets, gone).flatten(0, 1)
+        found = net.to_patches(context[:, None], net.places, gone)
+        if targets is None:
+            assert self.teacher is not None
+            wanted = self.teacher.vision.targets(pictures, gone)
+        else:
+            wanted = chosen(targets, gone)
+        wanted = wanted.flatten(0, 1)
         wanted = functional.layer_norm(wanted.float(), wanted.shape[1:])
         return self._near(found.flatten(0, 1), wanted, net.patches_scale)
 

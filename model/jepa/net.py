@@ -41,10 +41,17 @@ class Predictor(nn.Module):
         self.place = nn.Linear(context, hidden, bias=False) if context else None
         self.outer = nn.Linear(hidden, out or latent)
 
-    def forward(self, latents: Tensor, place: Tensor | None = None) -> Tensor:
-        """[..., D] and [..., C] to [..., out], float32."""
+    def forward(self, latents: Tensor, place: Tensor | None = None, which: Tensor | None = None) -> Tensor:
+        """[..., D] and [..., C] to [..., out], float32. With `which` [...], places are rows of `place` [P, C].
+
+        These few are then made gates before they are handed out, and not each time one is asked for.
+        """
         x = self.inner(latents)
-        x = nn.functional.gelu(x) if self.place is None else x * self.place(place)
+        if self.place is None:
+            x = nn.functional.gelu(x)
+        else:
+            gate = self.place(place)
+            x = x * (gate if which is None else nn.functional.embedding(which, gate))
         found: Tensor = self.outer(x)
         return found.float()
 

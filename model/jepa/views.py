@@ -21,14 +21,16 @@ def augment(pictures: Tensor, how: Augment, rng: torch.Generator) -> Tensor:
         line = torch.arange(size, device=device)
         y = (line + moves[:, :1]).clamp(0, size - 1)
         x = (line + moves[:, 1:]).clamp(0, size - 1)
-        pictures = pictures[torch.arange(count, device=device)[:, None, None], y[:, :, None], x[:, None, :]]
+        rows = torch.arange(count, device=device)[:, None, None] * size  # whole pixels, by one number each
+        at = (rows + y[:, :, None]) * size + x[:, None, :]
+        pictures = pictures.reshape(-1, 3).index_select(0, at.flatten()).view(pictures.shape)
     found = scaled(pictures)
     if how.light or how.tint:
         drawn = torch.rand(count, 5, generator=rng).to(device) * 2 - 1
         gain = 1 + how.light * drawn[:, :1] + how.tint * drawn[:, 2:]
-        found = found * gain[:, :, None, None] + (how.light * drawn[:, 1])[:, None, None, None]
+        found.mul_(gain[:, :, None, None]).add_((how.light * drawn[:, 1])[:, None, None, None])
     if how.noise:
-        found = found + how.noise * torch.randn(found.shape, generator=rng).to(device)
+        found.add_(torch.randn(found.shape, generator=rng).to(device), alpha=how.noise)
     return found
 
 
