@@ -10,7 +10,7 @@ rounding; on other devices those run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -193,9 +193,10 @@ class _Block(torch.autograd.Function):
         d_weight[:width] *= each**-0.5
         d_bias[:width] *= each**-0.5
         g, d_norm1, d_norm1_bias = _back_norm(rows.mm(w.qkv), x, mean1, rate1, w.norm1, w.norm1_bias, g)
-        made = (d_norm1, d_norm1_bias, d_weight, d_bias, d_proj, d_proj_bias)
-        made += (d_norm2, d_norm2_bias, d_up, d_up_bias, d_down, d_down_bias)
-        return g.view(batch, count, width), None, None, None, None, *(one.float() for one in made)
+        first = (d_norm1, d_norm1_bias, d_weight, d_bias, d_proj, d_proj_bias)
+        second = (d_norm2, d_norm2_bias, d_up, d_up_bias, d_down, d_down_bias)
+        made = (one.float() for one in (*first, *second))
+        return g.view(batch, count, width), None, None, None, None, *made
 
 
 def _back_norm(
@@ -208,15 +209,15 @@ def _back_norm(
     return dx.add_(beside), d_weight, d_bias
 
 
-def _plain(blocks: Sequence[nn.Module]) -> Sequence[Any]:
-    return blocks  # whose parts are timm's, and known to no type checker
+def _plain(blocks: Iterable[nn.Module]) -> list[Any]:
+    return list(blocks)  # whose parts are timm's, and known to no type checker
 
 
 def _own(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def through(blocks: Sequence[nn.Module], x: Tensor, mask: Tensor | None = None) -> Tensor:
+def through(blocks: Iterable[nn.Module], x: Tensor, mask: Tensor | None = None) -> Tensor:
     """Rows [B, N, D] through timm's blocks, with a gradient; `mask` [B, 1, 1, N] is added to the scores."""
     if not _own(x):
         for block in _plain(blocks):
@@ -233,7 +234,7 @@ def through(blocks: Sequence[nn.Module], x: Tensor, mask: Tensor | None = None) 
 
 
 @torch.no_grad()
-def ahead(blocks: Sequence[nn.Module], x: Tensor, asked: Tensor | None = None) -> Tensor:
+def ahead(blocks: Iterable[nn.Module], x: Tensor, asked: Tensor | None = None) -> Tensor:
     """The same without a gradient, all of it in autocast's type where that is on: [B, N, D] to [B, N, D].
 
     Of rows `asked` [B, K] alone, [B, K, D], where given: the last block then does the others' keys and values
@@ -248,15 +249,15 @@ def ahead(blocks: Sequence[nn.Module], x: Tensor, asked: Tensor | None = None) -
     with torch.autocast("cpu", enabled=False):
         cast = [_cast(_weights(each), each.attn.num_heads, x.dtype) for each in _plain(blocks)]
         widest = max(each.up_bias.shape[0] for each in cast) * x.shape[1] * x.element_size()
-        parts = x.split(max(1, _PART_BYTES // widest))
-        which = [None] * len(parts) if asked is None else asked.split(len(parts[0]))
+        parts = torch.split(x, max(1, _PART_BYTES // widest))
+        which = [None] * len(parts) if asked is None else torch.split(asked, len(parts[0]))
         return torch.cat([_ahead(blocks, cast, *each) for each in zip(parts, which, strict=True)])
 
 
 def _ahead(
-    blocks: Sequence[nn.Module], weights: Sequence[_Weights], x: Tensor, asked: Tensor | None
+    blocks: Iterable[nn.Module], weights: Sequence[_Weights], x: Tensor, asked: Tensor | None
 ) -> Tensor:
-    batch, count, width = x.shape
+    batch, _, width = x.shape
     x = x.reshape(-1, width)
     for place, (block, w) in enumerate(zip(_plain(blocks), weights, strict=True), 1):
         heads = block.attn.num_heads

@@ -173,26 +173,27 @@ class Vision(nn.Module):
         """
         x = self._tokens(pictures)
         first = self.config.registers
-        if asked is not None:
-            return self.net.norm(blocks.ahead(self.net.blocks, x, asked + first))  # type: ignore[no-any-return]
-        found: Tensor = self.net.norm(blocks.ahead(self.net.blocks, x))
-        return found[:, first:]
+        asked = None if asked is None else asked + first
+        found: Tensor = self.net.norm(blocks.ahead(self.net.blocks, x, asked))
+        return found[:, first:] if asked is None else found
 
     def _tokens(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
-        """What the blocks begin with; with a linear stem, of those kept alone where some are: registers first."""
+        """What the blocks begin with, registers first; with a linear stem, of the patches kept alone."""
         net, config = self.net, self.config
         if config.stem == "conv":
             found: Tensor = net._pos_embed(net.patch_embed(pictures))
             return found
         side, patch, linear = config.size // config.patch, config.patch, net.patch_embed.proj
-        pixels = pictures.view(-1, 3, side, patch, side, patch).permute(0, 2, 4, 1, 3, 5)
-        pixels, places = pixels.reshape(len(pictures), config.patches, -1), net.pos_embed
+        rows = pictures.permute(0, 2, 3, 1).reshape(-1, side, patch, side, 3 * patch)
+        pixels = rows.transpose(2, 3).reshape(len(pictures), config.patches, -1)
+        weight, places = linear.weight.permute(0, 2, 3, 1).flatten(1), net.pos_embed
         if keep is not None:
             pixels, places = blocks.chosen(pixels, keep), functional.embedding(keep, places[0])
-        x = functional.linear(pixels, linear.weight.flatten(1), linear.bias) + places
+        x: Tensor = functional.linear(pixels, weight, linear.bias) + places
         if not config.registers:
             return x
-        return torch.cat([net.reg_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
+        registers: Tensor = net.reg_token.expand(len(x), -1, -1).to(x.dtype)
+        return torch.cat([registers, x], dim=1)
 
     def _seen(self, keep: Tensor) -> Tensor:
         side = self.config.size // self.config.patch

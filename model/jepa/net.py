@@ -42,9 +42,10 @@ class Predictor(nn.Module):
         self.outer = nn.Linear(hidden, out or latent)
 
     def forward(self, latents: Tensor, place: Tensor | None = None, which: Tensor | None = None) -> Tensor:
-        """[..., D] and [..., C] to [..., out], float32. With `which` [...], places are rows of `place` [P, C].
+        """[..., D] and [..., C] to [..., out], float32.
 
-        These few are then made gates before they are handed out, and not each time one is asked for.
+        With `which` [...], places are rows of `place` [P, C]: these few become gates, and not each that is
+        asked for.
         """
         x = self.inner(latents)
         if self.place is None:
