@@ -9,7 +9,7 @@ nothing learns, nothing is. What it is added to is added within its last product
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ class _Norm(torch.autograd.Function):
 
 
 def _normed(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x [..., D] with a root mean square of 1, and the norms that it had, [M, 1]."""
+    """To [..., D] with a root mean square of 1, and the norms that x had, [M, 1]."""
     length = x.shape[-1]
     flat = x.contiguous().view(-1, length)
     root = torch.full((len(flat), 1), length**0.5, dtype=x.dtype)
@@ -57,18 +57,17 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None) -> Tensor:
         to_gate, to_value = up.chunk(2)
-        gate, value = torch.mm(x, to_gate.t()), torch.mm(x, to_value.t())
-        slopes = x.new_empty(len(x), len(up))
-        inner = _opened(gate, value, slopes.chunk(2, 1))
+        kept = _opened(torch.mm(x, to_gate.t()), torch.mm(x, to_value.t()))
         ctx.own = onto is x
-        ctx.save_for_backward(x, up, down, slopes, inner)
-        return _sum(onto, inner, down.t())
+        ctx.save_for_backward(x, up, down, *kept)
+        return _sum(onto, kept.inner, down.t())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         (grad,) = grads
-        x, up, down, slopes, inner = ctx.saved_tensors
-        both = _along(slopes, 1, torch.mm(grad, down))
+        x, up, down, opened, steep, inner = ctx.saved_tensors
+        both = x.new_empty(len(x), len(up))
+        _halves(torch.mm(grad, down), steep, opened, both.chunk(2, 1))
         to_x = _sum(grad if ctx.own else None, both, up)
         return to_x, torch.mm(x.t(), both).t(), torch.mm(grad.t(), inner), _to_onto(ctx, grad)
 
@@ -78,41 +77,44 @@ class _Columns(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None) -> Tensor:
-        gate, value = torch.mm(up, x).chunk(2)
-        slopes = x.new_empty(len(up), x.shape[1])
-        inner = _opened(gate, value, slopes.chunk(2))
+        kept = _opened(*torch.mm(up, x).chunk(2))
         ctx.own = onto is x
-        ctx.save_for_backward(x, up, down, slopes, inner)
-        return _sum(onto, down, inner)
+        ctx.save_for_backward(x, up, down, *kept)
+        return _sum(onto, down, kept.inner)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         (grad,) = grads
-        x, up, down, slopes, inner = ctx.saved_tensors
-        both = _along(slopes, 0, torch.mm(down.t(), grad))
+        x, up, down, opened, steep, inner = ctx.saved_tensors
+        both = x.new_empty(len(up), x.shape[1])
+        _halves(torch.mm(down.t(), grad), steep, opened, both.chunk(2))
         to_x = _sum(grad if ctx.own else None, up.t(), both)
         # The long matrix lies as it is and the short one is turned: 1.7 times as fast as the other way.
         return to_x, torch.mm(x, both.t()).t(), torch.mm(grad, inner.t()), _to_onto(ctx, grad)
 
 
-def _opened(gate: Tensor, value: Tensor, slopes: tuple[Tensor, ...]) -> Tensor:
-    """silu(gate) * value; into `slopes` what its gradient is multiplied by for those of gate and value."""
-    torch.ops.aten.silu.out(gate, out=slopes[1])
-    torch.ops.aten.silu_backward.grad_input(value, gate, grad_input=slopes[0])
-    return slopes[1] * value
+class _Opened(NamedTuple):
+    opened: Tensor  # silu(gate); the slope of the product along value
+    steep: Tensor  # its slope along gate
+    inner: Tensor  # silu(gate) * value, the product
 
 
-def _along(slopes: Tensor, axis: int, grad: Tensor) -> Tensor:
-    """The gradients of gate and value from that of their product, in place of their slopes.
+def _opened(gate: Tensor, value: Tensor) -> _Opened:
+    """A gated product and its slopes, from gate and value, which are used up; with one exponential a number.
 
-    Backward passes wait for memory: to write where one has just read spares half of it. Slopes of a graph
-    that is kept for another pass stay.
+    With s = sigmoid(gate): the slope along gate is value * (s + silu(gate) * (1 - s)), which lies between the
+    product and value as s does between 0 and 1.
     """
-    if torch._C._autograd._get_current_graph_task_keep_graph():
-        slopes = slopes.clone()
-    for half in slopes.chunk(2, axis):
-        half.mul_(grad)
-    return slopes
+    share = torch.sigmoid(gate)
+    opened = gate.mul_(share)
+    inner = opened * value
+    return _Opened(opened, torch.lerp(inner, value, share, out=value), inner)
+
+
+def _halves(grad: Tensor, steep: Tensor, opened: Tensor, out: tuple[Tensor, ...]) -> None:
+    """From the gradient of silu(gate) * value to those of gate and value, into `out`."""
+    torch.mul(grad, steep, out=out[0])
+    torch.mul(grad, opened, out=out[1])
 
 
 def _to_onto(ctx: Any, grad: Tensor) -> Tensor | None:

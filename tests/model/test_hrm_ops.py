@@ -24,12 +24,21 @@ def plain_mlp(x: torch.Tensor) -> torch.Tensor:
     return F.linear(F.silu(gate) * value, DOWN)
 
 
+def turned(x: torch.Tensor, given: Operation) -> torch.Tensor:
+    cells = x.transpose(0, 2)
+    return ops.gated_columns(cells, UP, DOWN, given(cells)).transpose(0, 2)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
         (ops.norm, lambda x: F.rms_norm(x, x.shape[-1:], eps=0.0)),
         (lambda x: ops.gated_rows(x, UP, DOWN), plain_mlp),
         (lambda x: ops.gated_columns(x.transpose(0, 2), UP, DOWN).transpose(0, 2), plain_mlp),
+        (lambda x: ops.gated_rows(x, UP, DOWN, x), lambda x: x + plain_mlp(x)),
+        (lambda x: ops.gated_rows(x, UP, DOWN, 2 * x), lambda x: 2 * x + plain_mlp(x)),
+        (lambda x: turned(x, lambda cells: cells), lambda x: x + plain_mlp(x)),
+        (lambda x: turned(x, lambda cells: 2 * cells), lambda x: 2 * x + plain_mlp(x)),
     ],
 )
 def test_an_operation_and_its_gradient_are_those_of_the_plain_one(ours: Operation, theirs: Operation) -> None:
@@ -40,6 +49,8 @@ def test_an_operation_and_its_gradient_are_those_of_the_plain_one(ours: Operatio
     wish = torch.randn_like(theirs(x))
     (mine,), (other,) = torch.autograd.grad(ours(x), x, wish), torch.autograd.grad(theirs(x), x, wish)
     assert torch.allclose(mine, other)
+    with torch.no_grad():
+        assert torch.allclose(ours(x), theirs(x)), "without gradients it is another path"
 
 
 @pytest.mark.parametrize("over", [ops.gated_rows, ops.gated_columns])
@@ -49,8 +60,10 @@ def test_the_weights_of_a_gated_mlp_have_their_gradients(over: Callable[..., tor
 
 
 def test_rows_of_nothing_stay_finite() -> None:
-    x = torch.zeros(2, 8, requires_grad=True)
-    ops.norm(x).sum().backward()
+    x = torch.tensor([[0.0] * 8, [2.0] * 8], requires_grad=True)
+    y = ops.norm(x)
+    assert torch.allclose(y, x / 2), "a row of nothing changes no other"
+    y.sum().backward()
     assert x.grad is not None and torch.isfinite(x.grad).all()
 
 
