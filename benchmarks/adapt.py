@@ -4,7 +4,11 @@ A reasoner over 6 x 6 Sudoku is trained (or taken: `--core`, a checkpoint's fold
 another rule are made, the corrections and the boards that are measured from seeds of their own; which 64
 corrections, and which odd boxes or digits, is drawn by the seed. `asked` is the exact share where the memory
 is asked by name, `by_itself` where it has to claim the question first; `old` is the core's own task while the
-memory is on, `off` with it off. `reference` is a plain low-rank change of rank 16 from 512 corrections.
+memory is on, `off` with it off.
+
+`--reference FOLDER` runs a plain reasoner beside it (`plain_adapt.py`; the folder keeps its weights). Trained
+on ordinary boards, it learns the same rules from 512 examples and from the 64 corrections, in as many
+seconds, and is measured on the same boards.
 
 Rules: `boxes` (3 x 2 in place of 2 x 3), `odd` (irregular boxes), `diagonals` (both, beside all that holds
 already), `digits` (answers are written in other digits). Seconds are CPU time.
@@ -26,7 +30,7 @@ import yaml
 from reason import ROOT, child  # beside this file
 
 RULES = ("boxes", "odd", "diagonals", "digits")
-SIZE, CORRECTIONS, REFERENCE = 6, 64, 512
+SIZE, CORRECTIONS, EXAMPLES = 6, 64, 512
 
 
 def core_of(scratch: Path, minutes: float) -> Path:
@@ -69,16 +73,21 @@ def boards(rule: str, seed: int, start: int, count: int) -> tuple[np.ndarray, np
     return question, answer
 
 
+def fresh(rule: str, seed: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boards of a rule to measure on: none of them is among the seed's examples."""
+    question, answer = boards(rule, seed, 10_000, rows)
+    seen = {each.tobytes() for each in boards(rule, seed, 0, EXAMPLES)[0]}
+    new = [each for each, row in enumerate(question) if row.tobytes() not in seen]
+    return question[new], answer[new]
+
+
 def tried(core: Any, rule: str, method: str, seed: int, seconds: float, rows: int) -> dict[str, Any]:
     """One memory, taught and measured."""
     from model.adapt import guard, methods
     from model.part import Lesson, Question, settled
 
-    count = REFERENCE if method == "reference" else CORRECTIONS
-    asked, wanted = boards(rule, seed, 0, count)
-    fresh = boards(rule, seed, 10_000, rows)
-    seen = {each.tobytes() for each in asked}
-    new = [(q, a) for q, a in zip(*fresh, strict=True) if q.tobytes() not in seen]
+    asked, wanted = boards(rule, seed, 0, CORRECTIONS)
+    new = list(zip(*fresh(rule, seed, rows), strict=True))
     old = list(zip(*boards("none", 99, 0, rows), strict=True))
 
     def exact(said: list[Any], rows: list[Any]) -> float:
@@ -89,9 +98,9 @@ def tried(core: Any, rule: str, method: str, seed: int, seconds: float, rows: in
 
     with guard.unchanged(core.learner) as before:
         off = [each.said for each in core.answer(questions(old))]
-        found: dict[str, Any] = {"seed": seed, "corrections": count}
+        found: dict[str, Any] = {"seed": seed, "corrections": CORRECTIONS}
         found["before"] = exact([each.said for each in core.answer(questions(new))], new)
-        memory = methods.build("lora-16" if method == "reference" else method, core, seed)
+        memory = methods.build(method, core, seed)
         learned = memory.learn(
             [Lesson(Question(cells=q), a) for q, a in zip(asked, wanted, strict=True)], seconds
         )
@@ -113,6 +122,23 @@ def tried(core: Any, rule: str, method: str, seed: int, seconds: float, rows: in
     return found
 
 
+def against(plain: Any, rule: str, given: argparse.Namespace) -> dict[str, Any]:
+    """What the plain reasoner learns of the rule in each way, from many examples and from the corrections."""
+    found: dict[str, Any] = {}
+    for way in plain.ways:
+        for count in (EXAMPLES, CORRECTIONS):
+            runs = []
+            for seed in given.seeds:
+                new = fresh(rule, seed, given.rows)
+                runs.append(plain.tried(boards(rule, seed, 0, count), new, way, seed, given.seconds))
+                print(json.dumps({"rule": rule, **runs[-1]}), file=sys.stderr, flush=True)
+            middle = {
+                name: statistics.median(run[name] for run in runs) for name in ("exact", "voted", "old")
+            }
+            found[f"{way} from {count}"] = middle | {"runs": runs}
+    return found
+
+
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(
@@ -121,12 +147,17 @@ def main() -> None:
     parser.add_argument("--core", type=Path, help="a checkpoint of a reasoner over 6 x 6 boards")
     parser.add_argument("--core-minutes", type=float, default=0.4, help="of training, where no core is given")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=["boxes"])
-    parser.add_argument("--methods", nargs="+", default=["relations"], help="or `reference`")
+    parser.add_argument("--methods", nargs="+", default=["relations"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seconds", type=float, default=28.0, help="of CPU time for learning, at most")
     parser.add_argument("--rows", type=int, default=200, help="boards of either kind that are measured")
+    parser.add_argument("--reference", type=Path, help="run a plain reasoner too; keep its weights here")
+    parser.add_argument("--reference-minutes", type=float, default=4.0, help="of its training")
     given = parser.parse_args()
+    if given.reference and "digits" in given.rules:
+        parser.error("--reference is for rules under which the digits' names may be exchanged")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import plain_adapt  # beside this file
     import torch
 
     from model import learners
@@ -144,6 +175,10 @@ def main() -> None:
     guard.seal(learner, "boards")
     core = BoardPart(learner)
     out["core"] = {"step": meta.step, "parameters": sum(each.numel() for each in learner.parameters())}
+    plain = None
+    if given.reference:
+        plain = plain_adapt.Plain(given.reference, given.reference_minutes, boards("none", 99, 0, given.rows))
+        out["reference"] = plain.facts
     for rule in given.rules:
         out["rules"][rule] = {}
         for method in given.methods:
@@ -155,6 +190,8 @@ def main() -> None:
             out["rules"][rule][method] = middle | {"runs": runs}
             told = {"rule": rule, "method": method, **middle}
             print(json.dumps(told), file=sys.stderr, flush=True)
+        if plain is not None:
+            out["rules"][rule]["reference"] = against(plain, rule, given)
     print(json.dumps(out, indent=1))
 
 
