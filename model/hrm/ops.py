@@ -9,6 +9,7 @@ nothing learns, nothing is. What it is added to is added within its last product
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -127,6 +128,30 @@ def _sum(onto: Tensor | None, one: Tensor, two: Tensor) -> Tensor:
     return torch.mm(one, two) if onto is None else torch.addmm(onto, one, two)
 
 
+def _ahead(x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None) -> Tensor:
+    """The gated MLP of rows where nothing learns; within the products what can be done there."""
+    to_gate, to_value = up.chunk(2)
+    if x.device.type != "cpu" or x.dtype is not torch.bfloat16 or not len(x) or not _fused():
+        inner = F.silu(torch.mm(x, to_gate.t()), inplace=True).mul_(torch.mm(x, to_value.t()))
+        return _sum(onto, inner, down.t())
+    linear = torch.ops.mkldnn._linear_pointwise
+    opened = linear(x, to_gate, None, "swish", [], "")
+    inner = linear.binary(x, opened, to_value, None, "mul")
+    return _sum(onto, inner, down.t())
+
+
+@cache
+def _fused() -> bool:
+    """Whether this PyTorch has products with SiLU or a factor behind them, as it uses for compiled code."""
+    try:
+        x, w = torch.ones(2, 16, dtype=torch.bfloat16), torch.eye(16, dtype=torch.bfloat16)
+        opened = torch.ops.mkldnn._linear_pointwise(x, w, None, "swish", [], "")
+        doubled = torch.ops.mkldnn._linear_pointwise.binary(x, x + 1, w, None, "mul")
+        return bool(torch.equal(opened, F.silu(x)) and torch.equal(doubled, x + 1))
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+
+
 def _learning(*tensors: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
 
@@ -151,9 +176,7 @@ def gated_rows(x: Tensor, up: Tensor, down: Tensor, onto: Tensor | None = None) 
     if _learning(x, up, down, onto):
         made: Tensor = _Rows.apply(flat, up, down, base)  # type: ignore[no-untyped-call]
     else:
-        to_gate, to_value = up.chunk(2)
-        inner = F.silu(torch.mm(flat, to_gate.t()), inplace=True).mul_(torch.mm(flat, to_value.t()))
-        made = _sum(base, inner, down.t())
+        made = _ahead(flat, up, down, base)
     return made.view(x.shape)
 
 

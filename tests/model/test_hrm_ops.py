@@ -19,9 +19,9 @@ UP = torch.randn(12, 8, dtype=torch.float64, generator=GENERATOR)
 DOWN = torch.randn(8, 6, dtype=torch.float64, generator=GENERATOR)
 
 
-def plain_mlp(x: torch.Tensor) -> torch.Tensor:
-    gate, value = F.linear(x, UP).chunk(2, -1)
-    return F.linear(F.silu(gate) * value, DOWN)
+def plain_mlp(x: torch.Tensor, up: torch.Tensor = UP, down: torch.Tensor = DOWN) -> torch.Tensor:
+    gate, value = F.linear(x, up).chunk(2, -1)
+    return F.linear(F.silu(gate) * value, down)
 
 
 def turned(x: torch.Tensor, given: Operation) -> torch.Tensor:
@@ -51,6 +51,24 @@ def test_an_operation_and_its_gradient_are_those_of_the_plain_one(ours: Operatio
     assert torch.allclose(mine, other)
     with torch.no_grad():
         assert torch.allclose(ours(x), theirs(x)), "without gradients it is another path"
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_where_nothing_learns_rows_are_what_they_are_where_something_does(
+    monkeypatch: pytest.MonkeyPatch, *, fused: bool
+) -> None:
+    if not fused:
+        monkeypatch.setattr(ops, "_fused", lambda: False)
+    elif not ops._fused():
+        pytest.skip("this PyTorch has no such products")
+    x = torch.randn(7, 8, generator=torch.Generator().manual_seed(3)).bfloat16()
+    up, down = UP.bfloat16(), DOWN.bfloat16()
+    exact = plain_mlp(x.double(), up.double(), down.double())
+    for learns in (False, True):
+        up.requires_grad_(learns)
+        for given, more in ((None, 0.0), (x, x.double()), (2 * x, 2 * x.double())):
+            far = (ops.gated_rows(x, up, down, given) - (exact + more)).abs().max()
+            assert far < 0.01 * exact.abs().max()  # what bf16 leaves
 
 
 @pytest.mark.parametrize("over", [ops.gated_rows, ops.gated_columns])
