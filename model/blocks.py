@@ -3,9 +3,8 @@
 Matrix products are half of a small model's step there. The rest is what this spares: a block is one function
 with one backward pass, which casts each weight once, keeps heads in one layout, adds biases within the
 products, and takes exponentials without looking for each row's maximum where none overflows. Without a
-gradient (`ahead`) GELU and the sums between blocks are within the products as well, and a batch goes through
-in parts that stay in a core's cache. Weights, their names and the results are those of timm's modules, to
-rounding; on other devices those run.
+gradient (`ahead`) GELU and the sums between blocks are within the products as well. Weights, their names and
+the results are those of timm's modules, to rounding; on other devices those run.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _LEAST_SUM, _MOST_SUM = 1e-25, 1e25  # of exponentials: far from the ends of float32, which bf16 shares
-_PART_BYTES = 2 << 20  # of a block's widest rows, so that what one product makes is near for the next
 
 
 class _Weights(NamedTuple):
@@ -248,10 +246,7 @@ def ahead(blocks: Iterable[nn.Module], x: Tensor, asked: Tensor | None = None) -
         return x if asked is None else chosen(x, asked)
     with torch.autocast("cpu", enabled=False):
         cast = [_cast(_weights(each), each.attn.num_heads, x.dtype) for each in _plain(blocks)]
-        widest = max(each.up_bias.shape[0] for each in cast) * x.shape[1] * x.element_size()
-        parts = torch.split(x, max(1, _PART_BYTES // widest))
-        which = [None] * len(parts) if asked is None else torch.split(asked, len(parts[0]))
-        return torch.cat([_ahead(blocks, cast, *each) for each in zip(parts, which, strict=True)])
+        return _ahead(blocks, cast, x, asked)
 
 
 def _ahead(

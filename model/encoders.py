@@ -188,7 +188,7 @@ class Vision(nn.Module):
         pixels = rows.transpose(2, 3).reshape(len(pictures), config.patches, -1)
         weight, places = linear.weight.permute(0, 2, 3, 1).flatten(1), net.pos_embed
         if keep is not None:
-            pixels, places = blocks.chosen(pixels, keep), functional.embedding(keep, places[0])
+            pixels, places = blocks.chosen(pixels, keep), functional.embedding(keep, places.flatten(0, 1))
         x: Tensor = functional.linear(pixels, weight, linear.bias) + places
         if not config.registers:
             return x

@@ -10,7 +10,7 @@ from model.jepa.config import Augment
 
 def scaled(pictures: Tensor) -> Tensor:
     """Bytes [B, S, S, 3] to float32 [B, 3, S, S] from -1 to 1."""
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return (pictures.permute(0, 3, 1, 2) / 127.5).sub_(1)
 
 
 def augment(pictures: Tensor, how: Augment, rng: torch.Generator) -> Tensor:

@@ -92,7 +92,6 @@ def test_without_a_gradient_they_are_as_near_and_asked_rows_are_the_same_rows(
 ) -> None:
     if not fused:  # as on a processor or a PyTorch that has no such products
         monkeypatch.setattr(blocks, "_fused", lambda: False)
-    monkeypatch.setattr(blocks, "_PART_BYTES", 2 * 64 * 6 * 2)  # two pictures at a time, of five
     made, x = _blocks(), torch.randn(5, 6, 32)
     asked = torch.stack([torch.randperm(6)[:2] for _ in range(5)])
     exact = _timm(made, x)
