@@ -180,11 +180,10 @@ class Session:
             found = look(part, [question], self._vary[opened.name], trace=trace)[0]
         except ValueError as error:
             raise MindRefused("request", str(error)) from None
-        told = self._maps[opened.name]
+        told = _UNMEASURED if memory else self._maps[opened.name]
+        probability = told.probability(*found.features)
         if memory:  # nothing was measured of it: its own belief, no further than its lessons bear it out
-            probability = min(_UNMEASURED.probability(*found.features), memory.trusted)
-        else:
-            probability = told.probability(*found.features)
+            probability = min(probability, memory.trusted)
         strange = [] if memory else opened.strange(question)
         reply = _plain(found, memory) | {
             "probability": round(probability, _SHOWN),

@@ -24,6 +24,7 @@ from model.mind.core import CoreRefused, open_core
 from model.mind.errors import MindRefused
 from model.mind.memories import Memories
 from model.mind.session import Session
+from model.reflect import calibration
 
 CELLS = [1, 0, 0, 0, 0, 0, 3, 0, 0, 4, 0, 0, 0, 0, 0, 2]
 OTHER = [0, 2, 0, 0, 0, 0, 3, 0, 0, 4, 0, 0, 0, 0, 0, 1]
@@ -152,6 +153,15 @@ def test_what_a_memory_does_not_claim_the_core_answers_as_if_it_were_not_there(h
     before = plain(ask(one, part="four", cells=OTHER))
     ask(one, "correct", **ASKED, answer=RIGHT)
     assert plain(ask(one, part="four", cells=OTHER)) == before
+
+
+def test_a_memory_is_held_to_one_half_and_not_to_what_was_measured_of_the_core(home: Path) -> None:
+    one = session(home)
+    one._maps["four"] = calibration.Calibration(one._maps["four"].curves, 0.9)
+    ask(one, "correct", **ASKED, answer=RIGHT)
+    told = ask(one, "reflect")
+    assert told["by"] == "default" and 0.5 <= told["probability"] < 0.9
+    assert not told["abstained"] and told["reflection"]["bound"] == 0.5
 
 
 def test_a_second_mind_sees_what_the_first_was_taught_and_learns_nothing_again(home: Path) -> None:
