@@ -156,7 +156,7 @@ def test_a_forged_approval_and_a_forged_roll_back_are_severe(lab: Lab) -> None:
     lab.run()
     told = [(line["event"], each["severity"]) for line in lines(lab.workspace) for each in line["alerts"]]
     assert told.count(("proposal.stale", "severe")) == 1
-    assert told.count(("ticket.note", "severe")) == 1
+    assert told.count(("ticket.rollback-refused", "severe")) == 1
     assert told.count(("attempt.landed", "done")) == 1
 
 

@@ -29,7 +29,7 @@ def test_a_run_leaves_a_calibration_with_its_figures_and_says_them(tmp_path: Pat
     result = run(tmp_path / "run", schema=1, checkpoint=str(where), data=None, rows=60)
     assert result["ok"], result
     body = json.loads((tmp_path / "run" / "calibration.json").read_text())
-    assert calibration.parse(body).fitted and body["rows"] == 30
+    assert calibration.parse(body).fitted and body["rows"] == 60
     assert set(result["metrics"]) >= {"ece", "accuracy", "kept", "coverage"}
     assert body["ece"] == result["metrics"]["ece"]
 
