@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# Each worker of a run is one thread: with one for each core besides, they wait for each other, spinning. Before
-# torch is loaded, and for the children of tests that say nothing else.
+# Each worker of a run is one thread: with one for each core besides, they wait for each other, spinning.
+# Before torch is loaded, and for the children of tests that say nothing else.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
